@@ -1,0 +1,3 @@
+from phasemill.cli import main
+
+main()

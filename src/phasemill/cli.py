@@ -1,0 +1,206 @@
+"""The command line: `phasemill VERB ...` (also `python -m phasemill VERB ...`).
+
+The rules of the workflow are one-line calls of it, and each runs by hand. A job gets its parameters whole as `--spec`,
+the JSON that also stands in the rule's `params`; `phasemill spec JOB` prints it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from pydantic import ValidationError
+
+from phasemill import __version__, config
+from phasemill.core.environment import use_threads
+from phasemill.core.errors import InputError
+
+# What each verb can do: name -> "module:function". A new system adds its lines here.
+SIMULATIONS = {"voronoi_heat": "phasemill.transport.dataset:simulate"}
+TRAININGS = {"transport_estimator": "phasemill.transport.train:train"}
+EVALUATIONS = {
+    "transport_zero_shot": "phasemill.transport.evaluate:zero_shot",
+    "transport_trained": "phasemill.transport.evaluate:trained",
+}
+DRAWINGS = {
+    "transport_zero_shot": "phasemill.transport.figures:zero_shot",
+    "transport_trained": "phasemill.transport.figures:trained",
+}
+
+app = typer.Typer(
+    name="phasemill",
+    help="Diffuse-interface microstructure evolution, simulated and learned, reproducibly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Spec = Annotated[str, typer.Option(help="Parameters as JSON; `phasemill spec JOB` prints them.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads for numba and torch; results may depend on it.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Output = Annotated[Path, typer.Option(help="What to make; written beside and renamed.")]
+Data = Annotated[Path, typer.Option(help="Zarr data set of the pipeline (with its manifest).")]
+Folder = Annotated[Path, typer.Argument(help="Folder of a benchmark: results/SCALE/WING/BENCHMARK.")]
+
+
+@app.command()
+def simulate(name: str, spec: Spec, output: Output, threads: Threads = 1) -> None:
+    """Make a data set: numba ground truth into Zarr."""
+    _find(SIMULATIONS, name, threads)(_parse(name, spec), output, threads=threads)
+
+
+@app.command()
+def statistics(data: Data, output: Output, threads: Threads = 1) -> None:
+    """Statistics of a data set, with dask: per variable and split."""
+    use_threads(threads)
+    from phasemill.core.statistics import write_statistics
+
+    write_statistics(data, output, threads=threads)
+
+
+@app.command()
+def train(
+    name: str,
+    spec: Spec,
+    data: Data,
+    checkpoints: Annotated[Path, typer.Option(help="Folder for checkpoints; a rerun goes on from the newest.")],
+    history: Annotated[Path, typer.Option(help="CSV of the losses.")],
+    output: Output,
+    threads: Threads = 1,
+    device: Device = "auto",
+) -> None:
+    """Train a model; stops cleanly on SIGTERM and goes on from its checkpoint when run again."""
+    job = _find(TRAININGS, name, threads)
+    job(_parse(name, spec), data, output, checkpoints=checkpoints, history=history, threads=threads, device=device)
+
+
+@app.command()
+def evaluate(
+    name: str,
+    spec: Spec,
+    data: Data,
+    output: Annotated[Path, typer.Option(help="Folder that gets metrics.json, claims.csv and fields.zarr.")],
+    scale: Annotated[str, typer.Option(help="Scale at which the claims are judged.")],
+    model: Annotated[Path | None, typer.Option(help="Trained model.")] = None,
+    history: Annotated[Path | None, typer.Option(help="History of the training.")] = None,
+    compare: Annotated[Path | None, typer.Option(help="metrics.json of a benchmark to compare with.")] = None,
+    threads: Threads = 1,
+    device: Device = "auto",
+) -> None:
+    """Evaluate a benchmark: fields, metrics and claims."""
+    job = _find(EVALUATIONS, name, threads)
+    named = {"model": model, "history": history, "compare": compare}
+    extra = {key: value for key, value in named.items() if value is not None}
+    from phasemill.report import claims
+
+    metrics = job(_parse(name, spec), data, output, threads=threads, device=device, **extra)
+    command = f"snakemake -c all {name} --config scale={scale}"
+    claims.write(output / "claims.csv", metrics["claims"], scale, command)
+    _write_metrics(output, {**metrics, "benchmark": name, "wing": config.BENCHMARKS[name], "scale": scale})
+
+
+@app.command()
+def draw(name: str, folder: Folder, output: Output) -> None:
+    """Draw the figures of an evaluated benchmark."""
+    _find(DRAWINGS, name, 1)(folder, output)
+
+
+@app.command()
+def report(folder: Folder) -> None:
+    """Write report.html of a benchmark from its stored metrics, claims and figures."""
+    from phasemill.report.page import write_benchmark_page
+
+    typer.echo(write_benchmark_page(folder))
+
+
+@app.command()
+def index(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of the benchmarks.")],
+    output: Output,
+    scale: Annotated[str, typer.Option(help="Scale of the benchmarks.")],
+) -> None:
+    """Write the summary page of a scale."""
+    from phasemill.report.page import write_index
+
+    typer.echo(write_index(folders, output, scale))
+
+
+@app.command("spec")
+def print_spec(
+    job: str,
+    scale: Annotated[str | None, typer.Option(help="smoke, laptop or paper; default: as configured.")] = None,
+    configfile: Annotated[Path, typer.Option(help="Configuration.")] = Path("config/config.yaml"),
+) -> None:
+    """Print the parameters (JSON) that the workflow hands to a job."""
+    if job not in config.JOBS:
+        raise InputError(config.unknown(job, config.JOBS, "job"))
+    raw = _read_yaml(configfile) | ({"scale": scale} if scale else {})
+    settings = config.load(raw)
+    typer.echo(settings.spec(job, settings.scale))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of the configuration (kept in config/schema.json)."""
+    typer.echo(json.dumps(config.schema(), indent=2))
+
+
+@app.callback(invoke_without_command=True)
+def _common(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(f"phasemill {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one sentence and exit code 1."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    logging.captureWarnings(True)
+    try:
+        app()
+    except InputError as error:
+        sys.exit(f"phasemill: {error}")
+
+
+def _find(table: dict[str, str], name: str, threads: int) -> Callable[..., Any]:
+    if name not in table:
+        raise InputError(config.unknown(name, table, "name"))
+    use_threads(threads)
+    module, function = table[name].split(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def _parse(job: str, text: str) -> Any:
+    _, model = config.JOBS[job]
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'JSON'}: {e['msg']}" for e in error.errors())
+        raise InputError(f"--spec of {job}: {problems}; `phasemill spec {job}` prints a valid one") from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); name one with --configfile") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no keys; see config/config.yaml")
+    return content
+
+
+def _write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+    from phasemill.core.files import write_json
+
+    write_json(folder / "provenance.json", metrics.pop("provenance"))
+    write_json(folder / "metrics.json", metrics)

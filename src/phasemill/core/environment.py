@@ -1,0 +1,17 @@
+"""Environment variables that reach the jobs of the workflow and the libraries inside a job."""
+
+from __future__ import annotations
+
+import os
+
+
+def prepend(variable: str, folder: str) -> None:
+    """Put `folder` first in a search path such as PATH, once."""
+    others = [place for place in os.environ.get(variable, "").split(os.pathsep) if place and place != folder]
+    os.environ[variable] = os.pathsep.join([folder, *others])
+
+
+def use_threads(threads: int) -> None:
+    """Fix the threads of numba, BLAS and torch; call it before any of them is imported."""
+    for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(threads)

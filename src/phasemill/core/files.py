@@ -1,0 +1,55 @@
+"""Atomic small files: write beside the target, flush to disk, rename; a reader never meets half a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: Path | str, content: bytes) -> Path:
+    """Write `content` so that `path` holds either its old or its new content, whatever happens meanwhile."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def write_text(path: Path | str, text: str) -> Path:
+    """As `write_bytes`, for UTF-8 text."""
+    return write_bytes(path, text.encode())
+
+
+def write_json(path: Path | str, content: Any) -> Path:
+    """Write strict JSON (no NaN), keys in the order given, readable by people."""
+    return write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file; a missing or broken one is reported with its path.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        One sentence with the path.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); remake it") from None
+
+
+def canonical_json(content: Any) -> str:
+    """The one spelling of `content` that is hashed and compared: sorted keys, no spaces."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,12 @@
+"""The seed tree: one root seed, a branch per name, a leaf per simulation."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import numpy as np
+
+
+def branch(root: int, name: str, count: int) -> list[np.random.SeedSequence]:
+    """`count` independent seeds of the branch `name`; the i-th does not depend on `count` or on other branches."""
+    return np.random.SeedSequence([root, crc32(name.encode())]).spawn(count)

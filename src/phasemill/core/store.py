@@ -1,0 +1,263 @@
+"""Zarr data sets: one writer and one reader for every simulated, predicted or evolved field.
+
+Layout: a Zarr v3 group, dims `(sim[, time], x[, y[, z]])`, consolidated metadata, one shard per simulation, and a
+small deterministic manifest `NAME.json` beside `NAME.zarr`. The writer builds `.NAME.zarr.partial` and renames it; the
+manifest is written last, so a store with a manifest is whole. Pipeline code reads with `open_dataset`, which refuses
+a store without its manifest; tools for a user's own fields read with `xarray.open_zarr`.
+
+Open a store with dask as `open_dataset(path, chunks=DASK_CHUNKS)`: one task per simulation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.codecs import BloscCodec
+
+from phasemill.core.errors import InputError
+from phasemill.core.files import canonical_json, read_json, write_json
+from phasemill.core.provenance import Clock
+
+FORMAT = "phasemill-dataset"
+FORMAT_VERSION = 1
+DASK_CHUNKS = {"sim": 1, "time": -1}
+FRAMES_PER_CHUNK = 8  # of a two-dimensional field; a three-dimensional frame is a chunk of its own
+SPACE = ("x", "y", "z")
+
+
+class StoreError(InputError):
+    """A data set that is missing, incomplete or foreign; the message says how to remake it."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable to be filled simulation by simulation: its dims (the first is `sim`), type and attributes."""
+
+    dims: tuple[str, ...]
+    units: str
+    long_name: str
+    dtype: str = "float32"
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def flags(values: Any, meanings: tuple[str, ...], dim: str, long_name: str) -> xr.DataArray:
+    """A categorical coordinate as int8 with CF flag attributes (text coordinates warn in Zarr v3)."""
+    codes = np.array([meanings.index(value) for value in values], np.int8)
+    attrs = {
+        "long_name": long_name,
+        "flag_values": list(range(len(meanings))),
+        "flag_meanings": " ".join(meanings),
+    }
+    return xr.DataArray(codes, dims=(dim,), attrs=attrs)
+
+
+def meanings(coordinate: xr.DataArray) -> list[str]:
+    """The words behind a coordinate made by `flags`."""
+    words = coordinate.attrs["flag_meanings"].split()
+    return [words[int(code)] for code in np.atleast_1d(coordinate.values)]
+
+
+class Writer:
+    """Fills the variables of a store under construction, one simulation at a time."""
+
+    def __init__(self, group: zarr.Group, variables: Mapping[str, Variable]) -> None:
+        self._group = group
+        self._variables = variables
+        self.digests: dict[str, dict[int, str]] = {name: {} for name in variables}
+        self.provenance: dict[str, Any] = {}
+        """Set by the job: commit, versions, times; stored in the group's attributes but not part of the digest."""
+
+    def write(self, sim: int, **arrays: Any) -> None:
+        """Store the whole of simulation `sim`: one array per variable, without the `sim` axis."""
+        for name, values in arrays.items():
+            target = self._group[name]
+            assert isinstance(target, zarr.Array)
+            block = np.asarray(values, dtype=self._variables[name].dtype, order="C")
+            if block.shape != target.shape[1:]:
+                raise ValueError(f"{name}: simulation {sim} has shape {block.shape}, expected {target.shape[1:]}")
+            target[sim] = block
+            self.digests[name][sim] = hashlib.sha256(block.tobytes()).hexdigest()
+
+
+@contextmanager
+def create(
+    path: Path | str, coords: xr.Dataset, variables: Mapping[str, Variable], attrs: Mapping[str, Any]
+) -> Iterator[Writer]:
+    """Build a data set beside `path` and rename it, with its manifest, when the block ends without an error.
+
+    Arguments
+    ---------
+    path: target ending in `.zarr`; the manifest is the same name ending in `.json`.
+    coords: every dimension and coordinate, small and in memory.
+    variables: what `Writer.write` will fill; each must be filled for every `sim`.
+    attrs: deterministic group attributes (title, equation, scheme, stencil, ...); software versions are added.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(partial, ignore_errors=True)
+    manifest_path(path).unlink(missing_ok=True)
+    template = coords.assign(
+        {
+            name: xr.DataArray(
+                _blank([coords.sizes[dim] for dim in spec.dims], spec.dtype),
+                dims=spec.dims,
+                attrs={"units": spec.units, "long_name": spec.long_name, **spec.attrs},
+            )
+            for name, spec in variables.items()
+        }
+    )
+    encoding = {name: _encoding(template[name]) for name in variables}
+    template.drop_attrs(deep=False).to_zarr(
+        partial, compute=False, encoding=encoding, zarr_format=3, consolidated=False
+    )
+    group = zarr.open_group(partial, mode="r+")
+    writer = Writer(group, variables)
+    yield writer
+    for name, written in writer.digests.items():
+        if missing := [sim for sim in range(coords.sizes["sim"]) if sim not in written]:
+            raise ValueError(f"{path}: {name} was not written for simulations {missing}")
+    manifest = _manifest(template, attrs, writer.digests)
+    head = {"Conventions": "CF-1.11", "format": FORMAT, "format_version": FORMAT_VERSION, "digest": manifest["digest"]}
+    group.attrs.update({**attrs, **head, **_flat(writer.provenance or Clock().record("write", {}))})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        zarr.consolidate_metadata(partial)
+    if path.exists():
+        shutil.rmtree(path)
+    os.replace(partial, path)
+    write_json(manifest_path(path), manifest)
+
+
+def write(path: Path | str, dataset: xr.Dataset) -> None:
+    """Store a data set that fits into memory; variables and attributes as they stand in `dataset`."""
+    variables = {
+        str(name): Variable(
+            tuple(str(dim) for dim in array.dims),
+            array.attrs.get("units", "1"),
+            array.attrs.get("long_name", str(name)),
+            str(array.dtype),
+        )
+        for name, array in dataset.data_vars.items()
+    }
+    with create(path, dataset.drop_vars(list(dataset.data_vars)), variables, dataset.attrs) as store:
+        for sim in range(dataset.sizes["sim"]):
+            store.write(sim, **{name: dataset[name].isel(sim=sim).values for name in variables})
+
+
+def open_dataset(path: Path | str, *, chunks: Mapping[str, int] | None = None) -> xr.Dataset:
+    """Open a data set of the pipeline, lazily; with `chunks=DASK_CHUNKS` as dask arrays.
+
+    Raises
+    ------
+    StoreError
+        If the store is missing, has no manifest, or the two do not belong together.
+    """
+    path = Path(path)
+    remedy = f"remake it with: snakemake -c all --forcerun -- {path}"
+    if not path.is_dir():
+        raise StoreError(f"{path} does not exist; make it with: snakemake -c all -- {path}")
+    if not manifest_path(path).is_file():
+        raise StoreError(f"{path} has no manifest {manifest_path(path).name}, so it may be half-written; {remedy}")
+    try:
+        manifest = read_json(manifest_path(path))
+        expected = manifest["digest"] if manifest["format"] == FORMAT else None
+    except (ValueError, KeyError, TypeError):
+        raise StoreError(f"{manifest_path(path)} is not a manifest of {FORMAT}; {remedy}") from None
+    try:
+        dataset: xr.Dataset = xr.open_zarr(path, chunks=None)  # type: ignore[arg-type]  # None is documented
+    except Exception as error:  # whatever a broken store raises, the reader's user needs one sentence
+        raise StoreError(f"{path} cannot be opened as Zarr ({type(error).__name__}: {error}); {remedy}") from error
+    if expected is None or dataset.attrs.get("digest") != expected:
+        raise StoreError(f"{path} and {manifest_path(path).name} do not belong together; {remedy}")
+    return dataset if chunks is None else dataset.chunk(dict(chunks))
+
+
+def manifest_path(path: Path | str) -> Path:
+    """`NAME.json` beside `NAME.zarr`."""
+    return Path(path).with_suffix(".json")
+
+
+def digest(path: Path | str) -> str:
+    """Content digest of a data set, from its manifest."""
+    return str(read_json(manifest_path(path))["digest"])
+
+
+def _flat(facts: Mapping[str, Any]) -> dict[str, str | float | int]:
+    """Attributes that NetCDF can hold as well: numbers and text."""
+
+    def plain(value: Any) -> str | float | int:
+        if isinstance(value, Mapping):
+            return "; ".join(f"{key} {item}" for key, item in value.items())
+        return value if isinstance(value, str | float | int) and not isinstance(value, bool) else str(value)
+
+    return {f"provenance_{key}": plain(value) for key, value in facts.items()}
+
+
+def provenance(dataset: xr.Dataset) -> dict[str, Any]:
+    """The provenance entry that the writer left in the attributes."""
+    prefix = "provenance_"
+    found = {
+        str(key).removeprefix(prefix): value for key, value in dataset.attrs.items() if str(key).startswith(prefix)
+    }
+    if "versions" in found:
+        found["versions"] = dict(item.split(" ", 1) for item in found["versions"].split("; "))
+    return found
+
+
+def _blank(shape: list[int], dtype: str) -> Any:
+    """A lazy array that takes no memory: only its shape and type reach the store."""
+    return dask.array.zeros(shape, dtype=dtype, chunks=-1)  # type: ignore[no-untyped-call]
+
+
+def _encoding(array: xr.DataArray) -> dict[str, Any]:
+    """Chunks of one 3-D frame or a few 2-D ones; a simulation is one shard, written in one go."""
+    if not set(array.dims) & set(SPACE):
+        return {"chunks": array.shape}  # diagnostics: small, one file
+    spatial = sum(dim in SPACE for dim in array.dims)
+    chunks, shards = [], []
+    for dim, length in zip(array.dims, array.shape, strict=True):
+        frames = min(length, FRAMES_PER_CHUNK if spatial == 2 else 1)
+        chunk = length if dim in SPACE else frames if dim == "time" else 1
+        chunks.append(chunk)
+        shards.append(1 if dim == "sim" else -(-length // chunk) * chunk)
+    compressor = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
+    return {"chunks": tuple(chunks), "shards": tuple(shards), "compressors": (compressor,)}
+
+
+def _manifest(
+    template: xr.Dataset, attrs: Mapping[str, Any], digests: Mapping[str, Mapping[int, str]]
+) -> dict[str, Any]:
+    """What the data are, without times and hosts: identical data give an identical manifest."""
+    coords = {
+        str(name): hashlib.sha256(np.ascontiguousarray(coordinate.values).tobytes()).hexdigest()
+        for name, coordinate in template.coords.items()
+    }
+    variables = {
+        name: {
+            "dims": list(template[name].dims),
+            "shape": list(template[name].shape),
+            "dtype": str(template[name].dtype),
+            "digest": hashlib.sha256("".join(written[sim] for sim in sorted(written)).encode()).hexdigest(),
+        }
+        for name, written in digests.items()
+    }
+    content = {"variables": variables, "coords": coords, "attrs": dict(attrs)}
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "digest": hashlib.sha256(canonical_json(content).encode()).hexdigest(),
+        **content,
+    }

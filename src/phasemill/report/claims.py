@@ -1,0 +1,244 @@
+"""What the papers claim, and the verdict of our measurement on each claim.
+
+`claims.yaml` is the one place where a paper's value and its source stand. An evaluation hands in its measured
+values by claim id; `judge` turns each into a verdict, `write` stores the tidy table `claims.csv`.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import functools
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError, model_validator
+
+from phasemill.core.files import write_text
+
+Verdict = Literal["reproduced", "exceeded", "not reproduced", "refuted", "not testable at this scale"]
+Scale = Literal["smoke", "laptop", "paper"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+SOURCE = Path(__file__).with_name("claims.yaml")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Better(_Strict):
+    """Within `tolerance` of the paper: reproduced; better by more: exceeded; worse by more: not reproduced."""
+
+    kind: Literal["lower_is_better", "higher_is_better"]
+    tolerance: NonNegativeFloat  # absolute, in the unit of the claim
+
+
+class Equal(_Strict):
+    """|value - paper| <= rel |paper|: reproduced; otherwise not."""
+
+    kind: Literal["equal"]
+    rel: NonNegativeFloat
+
+
+class Interval(_Strict):
+    """low <= value <= high: reproduced; beyond a `refuted_` bound: refuted; between the two: not reproduced.
+
+    The bounds say what would be seen if the statement were true, so a statement without a number fits too.
+    """
+
+    kind: Literal["interval"]
+    low: float
+    high: float
+    refuted_below: float = -math.inf
+    refuted_above: float = math.inf
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=True)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.refuted_below <= self.low <= self.high <= self.refuted_above:
+            raise ValueError("needs refuted_below <= low <= high <= refuted_above")
+        return self
+
+
+class Paper(_Strict):
+    authors: str = Field(min_length=1)
+    title: str = Field(min_length=1)
+    year: int
+    doi: str = Field(pattern=r"^10\.\d{4,}/\S+$")
+
+
+class Claim(_Strict):
+    """One sentence of a paper that a run here can support or contradict."""
+
+    paper: str
+    where: str = Field(min_length=1)
+    statement: str = Field(min_length=1)
+    paper_value: float | None
+    unit: str = "1"
+    check: Annotated[Better | Equal | Interval, Field(discriminator="kind")]
+    scales: tuple[Scale, ...] = Field(min_length=1)
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        if self.paper_value is None and not isinstance(self.check, Interval):
+            raise ValueError(f"check '{self.check.kind}' compares with paper_value, which is null")
+        return self
+
+
+class Catalogue(_Strict):
+    """All papers and claims; every claim names a listed paper."""
+
+    papers: dict[str, Paper]
+    claims: dict[str, Claim]
+
+    @model_validator(mode="after")
+    def _sources(self) -> Self:
+        for name, claim in self.claims.items():
+            if claim.paper not in self.papers:
+                raise ValueError(f"claim '{name}' names paper '{claim.paper}', which is not under papers")
+        return self
+
+    def claim(self, name: str) -> Claim:
+        if name not in self.claims:
+            near = difflib.get_close_matches(name, self.claims, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else "; add it to report/claims.yaml"
+            raise ValueError(f"unknown claim '{name}'{hint}")
+        return self.claims[name]
+
+
+@functools.cache
+def load(path: Path = SOURCE) -> Catalogue:
+    """Read and check a catalogue of claims.
+
+    Raises
+    ------
+    ValueError
+        One line per problem, each with its dotted place in the file.
+    """
+    try:
+        return Catalogue.model_validate(yaml.safe_load(path.read_text()))
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, p['loc'])) or 'catalogue'}: {p['msg']}" for p in error.errors()]
+        raise ValueError(f"{path.name} is not valid:\n" + "\n".join(problems)) from None
+
+
+def judge(claim: Claim, value: float | None, scale: str) -> Verdict:
+    """Verdict of one measured value; `None` means that this run did not measure it. A NaN counts as a miss."""
+    if value is None or scale not in claim.scales:
+        return "not testable at this scale"
+    if not math.isfinite(value):
+        return "not reproduced"
+    paper = math.nan if claim.paper_value is None else claim.paper_value  # only Interval may lack it
+    match claim.check:
+        case Better(kind=kind, tolerance=tolerance):
+            gain = paper - value if kind == "lower_is_better" else value - paper
+            if gain > tolerance:
+                return "exceeded"
+            return "reproduced" if gain >= -tolerance else "not reproduced"
+        case Equal(rel=rel):
+            return "reproduced" if abs(value - paper) <= rel * abs(paper) else "not reproduced"
+        case Interval() as bounds:
+            if not bounds.refuted_below <= value <= bounds.refuted_above:
+                return "refuted"
+            return "reproduced" if bounds.low <= value <= bounds.high else "not reproduced"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of `claims.csv`; the field names are its header."""
+
+    claim: str
+    paper: str
+    doi: str
+    where: str
+    statement: str
+    paper_value: float | None
+    value: float | None
+    unit: str
+    verdict: Verdict
+    scale: str
+    command: str
+    note: str
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def write(
+    path: Path | str,
+    values: Mapping[str, float | None],
+    scale: str,
+    command: str,
+    notes: Mapping[str, str] | None = None,
+    catalogue: Catalogue | None = None,
+) -> Path:
+    """Judge the measured `values` (by claim id, in their order) and write them as a tidy CSV, atomically.
+
+    Arguments
+    ---------
+    values: measured number per claim id in the claim's unit, `None` where this run measured none.
+    scale: scale at which it was measured.
+    command: the command that makes these numbers.
+    notes: words on single rows, added to the note in the catalogue.
+
+    Raises
+    ------
+    ValueError
+        A claim id that the catalogue does not have.
+    """
+    catalogue, notes = catalogue or load(), notes or {}
+    for name in [*values, *notes]:
+        catalogue.claim(name)
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    for name, measured in values.items():
+        claim = catalogue.claim(name)
+        paper = catalogue.papers[claim.paper]
+        value = None if measured is None else float(measured)
+        row = Row(
+            claim=name,
+            paper=f"{paper.authors} ({paper.year})",
+            doi=paper.doi,
+            where=claim.where,
+            statement=claim.statement,
+            paper_value=claim.paper_value,
+            value=value,
+            unit=claim.unit,
+            verdict=judge(claim, value, scale),
+            scale=scale,
+            command=command,
+            note=" ".join(part for part in (notes.get(name, ""), claim.note) if part),
+        )
+        table.writerow(asdict(row))
+    return write_text(path, text.getvalue())
+
+
+def read(path: Path | str) -> list[Row]:
+    """Rows of a `claims.csv`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        One sentence with the path.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist")
+    with path.open(newline="") as stream:
+        table = csv.DictReader(stream)
+        if tuple(table.fieldnames or ()) != COLUMNS:
+            raise ValueError(f"{path} does not have the columns {', '.join(COLUMNS)}; remake it")
+        return [_row(line) for line in table]
+
+
+def _row(line: dict[str, str]) -> Row:
+    numbers = {key: float(line[key]) if line[key] else None for key in ("paper_value", "value")}
+    return Row(**{**line, **numbers})  # type: ignore[arg-type]

@@ -1,0 +1,172 @@
+"""The autoencoder with a physics estimator in its middle: video -> latent video and kappa -> video.
+
+Videos are (simulation, time, x, y), one channel, periodic in x and y; kappa is (simulation,), the magnitude of the
+transport coefficient. Source: SAFE-PIT-CM, sections 2.3 to 2.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from phasemill.config import LossWeights
+from phasemill.transport.operator import safe_loss
+from phasemill.transport.spectra import SafeScheme
+
+POOLED = 16
+"""Cells per side of the frames that the estimator sees."""
+
+
+class ResidualBlock(nn.Module):
+    """relu(norm(conv(x))) + skip(x), with a periodic 3x3 convolution; the skip is 1x1 where channels change."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(channels_in, channels, 3, padding=1, padding_mode="circular")
+        self.norm = nn.BatchNorm2d(channels)
+        self.skip = nn.Identity() if channels_in == channels else nn.Conv2d(channels_in, channels, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(image, channels_in, x, y) -> (image, channels, x, y)."""
+        features: Tensor = F.relu(self.norm(self.convolution(images))) + self.skip(images)
+        return features
+
+
+class FieldMap(nn.Module):
+    """video + projection(blocks(video)): encoder or decoder, the identity before training (zero projection).
+
+    The zero start keeps the spatial structure of the field, and with it the Laplacian that identifies kappa.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            ResidualBlock(1, channels), ResidualBlock(channels, channels), ResidualBlock(channels, channels)
+        )
+        self.projection = nn.Conv2d(channels, 1, 1)
+        nn.init.zeros_(self.projection.weight)
+        nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]
+
+    def forward(self, video: Tensor) -> Tensor:
+        """(simulation, time, x, y) -> the same shape; every frame by itself."""
+        images = video.reshape(-1, 1, *video.shape[-2:])
+        change: Tensor = self.projection(self.blocks(images))
+        return video + change.reshape(video.shape)
+
+
+class PhysicsEstimator(nn.Module):
+    """kappa = softplus(MLP(mean_t norm(f_t + attention(f)_t))), f_t the features of frame t.
+
+    Frames carry no position in time, so the estimate does not depend on their order: a video and its reverse have
+    the same kappa.
+    """
+
+    def __init__(self, features: int, heads: int = 4) -> None:
+        super().__init__()
+        self.frame_features = nn.Sequential(
+            nn.Conv2d(1, 32, 3), nn.ReLU(inplace=True), nn.Conv2d(32, features, 3), nn.ReLU(inplace=True)
+        )
+        self.attention = nn.MultiheadAttention(features, heads, batch_first=True)
+        self.norm = nn.LayerNorm(features)
+        self.head = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, 1), nn.Softplus())
+
+    @staticmethod
+    def pool(video: Tensor) -> Tensor:
+        """Frames (simulation, time, x, y) averaged to 16x16, with the periodic margin that two convolutions eat.
+
+        One margin here gives exactly what padding each convolution would, without copying its many channels.
+        """
+        return F.pad(F.adaptive_avg_pool2d(video, POOLED), (2, 2, 2, 2), mode="circular")
+
+    def from_pooled(self, pooled: Tensor) -> Tensor:
+        """kappa (simulation,) from the output of `pool`, which is constant while the encoder is frozen."""
+        simulations, time = pooled.shape[:2]
+        maps: Tensor = self.frame_features(pooled.reshape(-1, 1, *pooled.shape[-2:]))
+        tokens = maps.mean((-1, -2)).reshape(simulations, time, -1)
+        attended, _ = self.attention(tokens, tokens, tokens, need_weights=False)
+        kappa: Tensor = self.head(self.norm(tokens + attended).mean(1))
+        return kappa.squeeze(-1)
+
+    def forward(self, video: Tensor) -> Tensor:
+        """kappa (simulation,) of videos (simulation, time, x, y)."""
+        return self.from_pooled(self.pool(video))
+
+
+class Output(NamedTuple):
+    """What the model makes of a video."""
+
+    latent: Tensor
+    """(simulation, time, x, y)."""
+    kappa: Tensor
+    """(simulation,)."""
+    reconstruction: Tensor
+    """(simulation, time, x, y)."""
+
+
+class SafeModel(nn.Module):
+    """z = encoder(video), kappa = estimator(z), reconstruction = decoder(z).
+
+    Arguments:
+        channels: C, the width of encoder and decoder.
+        features: d, the width of the estimator; a multiple of the 4 attention heads.
+    """
+
+    def __init__(self, channels: int = 32, features: int = 64) -> None:
+        super().__init__()
+        self.encoder = FieldMap(channels)
+        self.estimator = PhysicsEstimator(features)
+        self.decoder = FieldMap(channels)
+
+    def forward(self, video: Tensor) -> Output:
+        """(simulation, time, x, y) -> latent video, kappa and reconstruction."""
+        latent = self.encoder(video)
+        return Output(latent, self.estimator(latent), self.decoder(latent))
+
+
+def reconstruction_loss(reconstruction: Tensor, video: Tensor) -> Tensor:
+    """mean |decoder(z) - video|^2 (SAFE-PIT-CM, equation 10)."""
+    return F.mse_loss(reconstruction, video)
+
+
+def identity_loss(latent: Tensor, video: Tensor) -> Tensor:
+    """mean |z - video|^2: keeps the latent field a field (SAFE-PIT-CM, equation 11)."""
+    return F.mse_loss(latent, video)
+
+
+def bounds_penalty(kappa: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """mean relu(lower - kappa)^2 + relu(kappa - upper)^2 (SAFE-PIT-CM, equation 12)."""
+    lower, upper = bounds
+    return (F.relu(lower - kappa).square() + F.relu(kappa - upper).square()).mean()
+
+
+def composite_loss(
+    output: Output,
+    video: Tensor,
+    schemes: Sequence[SafeScheme],
+    weights: LossWeights,
+    bounds: tuple[float, float] = (0.01, 2.0),
+) -> dict[str, Tensor]:
+    """L = w_safe L_safe + w_rec L_rec + w_id L_id + w_bounds L_bounds: the terms by name, and their "total".
+
+    Arguments:
+        output: of the model for `video`.
+        video: (simulation, time, x, y).
+        schemes: interval, sub-steps and direction of each simulation.
+        weights: of the four terms.
+        bounds: the kappa that cost nothing.
+
+    Source: SAFE-PIT-CM, equations 8 to 12.
+    """
+    latents, kappas = torch.split(output.latent, 1), torch.split(output.kappa, 1)
+    terms = {
+        "safe": torch.cat([safe_loss(*each) for each in zip(latents, kappas, schemes, strict=True)]).mean(),
+        "reconstruction": reconstruction_loss(output.reconstruction, video),
+        "identity": identity_loss(output.latent, video),
+        "bounds": bounds_penalty(output.kappa, bounds),
+    }
+    weighted = [getattr(weights, name) * term for name, term in terms.items()]
+    return {**terms, "total": torch.stack(weighted).sum()}

@@ -1,0 +1,192 @@
+"""Training of the paper's estimator: two phases, no labels (SAFE-PIT-CM, section 2.6).
+
+Phase one freezes encoder and decoder at their identity start, so the latent video is the video and the SAFE loss is a
+function of kappa alone, known from spectra computed once. Phase two trains everything with the four terms of eq. 8.
+Model selection, learning rate and early stopping see the label-free SAFE loss of the validation videos only.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from phasemill.config import EstimatorJob, EstimatorTraining
+from phasemill.core import loop, store
+from phasemill.core.provenance import Clock, config_hash
+from phasemill.core.weights import save_model
+from phasemill.transport import dataset
+from phasemill.transport.model import PhysicsEstimator, SafeModel, bounds_penalty, composite_loss
+from phasemill.transport.operator import SpectralLoss
+from phasemill.transport.spectra import FrameSpectra, SafeScheme
+
+
+@dataclass(frozen=True)
+class Videos:
+    """Videos of a split with everything that stays constant during training."""
+
+    frames: Tensor
+    """(video, time, x, y), float32."""
+    pooled: Tensor
+    """What the estimator sees while the encoder is frozen."""
+    loss: SpectralLoss
+    """SAFE loss of the raw videos as a function of kappa."""
+    schemes: list[SafeScheme]
+    kappa: np.ndarray
+    """True coefficients: for reporting, never for training or selection."""
+
+    def __len__(self) -> int:
+        return len(self.schemes)
+
+
+def videos(data: xr.Dataset, split: str, frames: int, device: torch.device) -> Videos:
+    """Both directions of a split's simulations, thinned to `frames` evenly spaced frames."""
+    stride = (data.sizes["time"] - 1) // (frames - 1)
+    return assemble([(row, dataset.scheme(data, row, stride)) for row in dataset.rows(data, split, stride)], device)
+
+
+def assemble(
+    rows: Sequence[tuple[dataset.Row, SafeScheme]], device: torch.device, encoder: torch.nn.Module | None = None
+) -> Videos:
+    """Put the videos on the device with the pooled frames and spectra of what a frozen `encoder` makes of them."""
+    stack = torch.from_numpy(np.stack([row.frames for row, _ in rows])).to(device)
+    with torch.no_grad():
+        latent = stack if encoder is None else encoder(stack)
+    pairs = zip(latent.cpu().numpy(), (scheme for _, scheme in rows), strict=True)
+    spectra = [FrameSpectra.from_frames(frames, scheme) for frames, scheme in pairs]
+    return Videos(
+        frames=stack,
+        pooled=PhysicsEstimator.pool(latent),
+        loss=SpectralLoss(spectra).to(device),
+        schemes=[scheme for _, scheme in rows],
+        kappa=np.array([row.kappa for row, _ in rows]),
+    )
+
+
+def make_training(model: SafeModel, settings: EstimatorTraining) -> loop.Training:
+    """Adam with one learning rate for the estimator and one for encoder and decoder, halved on a plateau."""
+    autoencoder = [*model.encoder.parameters(), *model.decoder.parameters()]
+    optimizer = torch.optim.Adam(
+        [
+            {"params": list(model.estimator.parameters()), "lr": settings.learning_rate_estimator},
+            {"params": autoencoder, "lr": settings.learning_rate_autoencoder},
+        ]
+    )
+    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=settings.plateau_factor, patience=settings.plateau_patience
+    )
+    return loop.Training({"model": model}, optimizer, schedule)
+
+
+def make_step(
+    training: loop.Training,
+    data: Videos,
+    settings: EstimatorTraining,
+    steps: int,
+    choose: Callable[[int], np.ndarray],
+) -> Callable[[int], dict[str, float]]:
+    """One optimiser step on the videos `choose(step)`; phase one ends after a fixed share of the steps."""
+    model = training.modules["model"]
+    assert isinstance(model, SafeModel)
+    bounds = (settings.kappa.low, settings.kappa.high)
+    weights = settings.weights
+
+    def step(index: int) -> dict[str, float]:
+        chosen = torch.from_numpy(choose(index)).to(data.frames.device)
+        if index < settings.phase_one * steps:
+            kappa = model.estimator.from_pooled(data.pooled[chosen])
+            safe = data.loss(kappa, chosen).mean()
+            terms = {"safe": safe, "total": weights.safe * safe + weights.bounds * bounds_penalty(kappa, bounds)}
+        else:
+            video = data.frames[chosen]
+            terms = composite_loss(model(video), video, [data.schemes[i] for i in chosen.tolist()], weights, bounds)
+        training.optimizer.zero_grad()
+        terms["total"].backward()
+        training.optimizer.step()
+        return {name: float(value.detach()) for name, value in terms.items()}
+
+    return step
+
+
+def train(
+    job: EstimatorJob,
+    data: Path,
+    output: Path,
+    *,
+    checkpoints: Path,
+    history: Path,
+    threads: int = 1,
+    device: str = "auto",
+) -> None:
+    """Train the estimator and store the weights of the best validation as safetensors."""
+    clock = Clock()
+    settings = job.training
+    where = loop.pick_device(device)
+    source = store.open_dataset(data)
+    training_videos = videos(source, "train", settings.frames, where)
+    validation_videos = videos(source, "validation", settings.frames, where)
+
+    torch.manual_seed(job.seed)
+    model = SafeModel(job.estimator.channels, job.estimator.features).to(where)
+    training = make_training(model, settings)
+    per_epoch = -(-len(training_videos) // settings.batch)
+    steps = settings.epochs * per_epoch
+
+    def choose(step: int) -> np.ndarray:
+        """The batch of a step: each epoch sees every video once, in an order of its own."""
+        epoch, place = divmod(step, per_epoch)
+        order = loop.rng(job.seed, epoch).permutation(len(training_videos))
+        return order[place * settings.batch : (place + 1) * settings.batch]
+
+    def validate() -> dict[str, float]:
+        with torch.no_grad():
+            kappa = torch.cat([model.estimator(model.encoder(video[None])) for video in validation_videos.frames])
+            error = np.abs(kappa.cpu().numpy() - validation_videos.kappa)
+            return {"validation_safe": validation_videos.loss(kappa).mean().item(), "validation_mae": error.mean()}
+
+    spec = job.model_dump()
+    digest = store.digest(data)
+    result = loop.train(
+        training,
+        make_step(training, training_videos, settings, steps, choose),
+        steps=steps,
+        every=per_epoch,
+        seed=job.seed,
+        checkpoints=checkpoints,
+        key=config_hash({**spec, "data": digest}),
+        history=history,
+        validate=validate,
+        monitor="validation_safe",
+        patience=settings.patience,
+        checkpoint_seconds=30,
+        label="transport_estimator",
+    )
+    card = {
+        "spec": spec,
+        "data_digest": digest,
+        "steps": result.step,
+        "best_step": result.best_step,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "provenance": clock.record(
+            "train transport_estimator",
+            spec,
+            training_seconds=round(result.seconds, 1),
+            threads=threads,
+            device=str(where),
+            data_digest=digest,
+        ),
+    }
+    save_model(output, model, card)
+
+
+def read_history(path: Path) -> dict[str, list[float | None]]:
+    """The columns of a training history; None where a term was not in the loss yet."""
+    with path.open(newline="") as stream:
+        table = list(csv.DictReader(stream))
+    return {name: [float(row[name]) if row[name] else None for row in table] for name in (table[0] if table else {})}

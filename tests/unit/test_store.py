@@ -1,0 +1,140 @@
+"""The data contract: what a store looks like, and that nothing half-written or foreign is ever read."""
+
+import json
+import shutil
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from phasemill.core import store
+
+SIMS, FRAMES, SIZE = 3, 11, 8
+
+
+def coords() -> xr.Dataset:
+    time = xr.DataArray(np.arange(FRAMES) * 0.5, dims="time", attrs={"units": "1", "long_name": "time"})
+    x = xr.DataArray(np.arange(SIZE) * 1.0, dims="x", attrs={"units": "1", "long_name": "x"})
+    data = xr.Dataset(coords={"sim": np.arange(SIMS), "time": time, "x": x, "y": x.rename(x="y")})
+    return data.assign_coords(split=store.flags(["train", "test", "test"], ("train", "test"), "sim", "split"))
+
+
+VARIABLES = {
+    "phi": store.Variable(("sim", "time", "x", "y"), "1", "field"),
+    "energy": store.Variable(("sim", "time"), "1", "energy", dtype="float64"),
+}
+
+
+def make(path, seed=0, attrs=None, sims=range(SIMS)):
+    rng = np.random.default_rng(seed)
+    with store.create(path, coords(), VARIABLES, {"title": "sample", **(attrs or {})}) as writer:
+        for sim in sims:
+            writer.write(sim, phi=rng.random((FRAMES, SIZE, SIZE)), energy=rng.random(FRAMES))
+    return path
+
+
+def test_round_trip(tmp_path):
+    opened = store.open_dataset(make(tmp_path / "a.zarr"))
+    phi = np.random.default_rng(0).random((FRAMES, SIZE, SIZE)).astype(np.float32)
+    np.testing.assert_array_equal(opened.phi.isel(sim=0), phi)
+    assert opened.phi.dims == ("sim", "time", "x", "y")
+    assert (opened.phi.dtype, opened.energy.dtype) == (np.float32, np.float64)
+    assert opened.phi.attrs["units"] == "1"
+    assert store.meanings(opened.split) == ["train", "test", "test"]
+    assert opened.attrs["title"] == "sample"
+    assert store.provenance(opened)["versions"]["numpy"] == np.__version__
+
+
+def test_opens_without_a_warning(tmp_path):
+    path = make(tmp_path / "a.zarr")
+    (path / ".snakemake_timestamp").touch()  # Snakemake leaves this in every directory output
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", f"import xarray as xr; print(xr.open_zarr({str(path)!r}))"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_one_shard_per_simulation(tmp_path):
+    path = make(tmp_path / "a.zarr")
+    files = [file for file in (path / "phi" / "c").rglob("*") if file.is_file()]
+    assert len(files) == SIMS
+    array = json.loads((path / "phi" / "zarr.json").read_text())
+    assert array["chunk_grid"]["configuration"]["chunk_shape"] == [1, 16, SIZE, SIZE]  # 11 frames in chunks of 8
+
+
+def test_dask_gives_one_task_per_simulation(tmp_path):
+    path = make(tmp_path / "a.zarr")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lazy = store.open_dataset(path, chunks=store.DASK_CHUNKS)
+    assert lazy.phi.data.numblocks == (SIMS, 1, 1, 1)
+
+
+def test_same_data_same_manifest_and_other_data_another(tmp_path):
+    first, again, other = (make(tmp_path / name, seed) for name, seed in [("a.zarr", 0), ("b.zarr", 0), ("c.zarr", 1)])
+    assert store.manifest_path(first).read_bytes() == store.manifest_path(again).read_bytes()
+    assert store.digest(first) != store.digest(other)
+    assert store.digest(make(tmp_path / "d.zarr", 0, {"dx": 2.0})) != store.digest(first)
+
+
+def test_in_memory_write_equals_the_writer(tmp_path):
+    opened = store.open_dataset(make(tmp_path / "a.zarr")).load()
+    copy = opened.assign_attrs()
+    copy.attrs = {"title": "sample"}
+    store.write(tmp_path / "b.zarr", copy)
+    assert store.digest(tmp_path / "b.zarr") == store.digest(tmp_path / "a.zarr")
+
+
+def test_a_failed_writer_leaves_the_target_unmade_and_a_rerun_completes(tmp_path):
+    path = tmp_path / "a.zarr"
+    with pytest.raises(ValueError, match="has shape"), store.create(path, coords(), VARIABLES, {}) as writer:
+        writer.write(0, phi=np.zeros((FRAMES, SIZE, SIZE + 1)), energy=np.zeros(FRAMES))
+    assert not path.exists()
+    assert not store.manifest_path(path).exists()
+    store.open_dataset(make(path))
+    assert not (tmp_path / ".a.zarr.partial").exists()
+
+
+def test_a_simulation_left_out_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"phi was not written for simulations \[2\]"):
+        make(tmp_path / "a.zarr", sims=range(2))
+
+
+def damage_manifest(path):
+    store.manifest_path(path).unlink()
+
+
+def damage_json(path):
+    store.manifest_path(path).write_text("{")
+
+
+def foreign_manifest(path):
+    shutil.copy(store.manifest_path(make(path.with_name("other.zarr"), seed=9)), store.manifest_path(path))
+
+
+def damage_group(path):
+    (path / "zarr.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (damage_manifest, "has no manifest a.json, so it may be half-written"),
+        (damage_json, "is not a manifest of phasemill-dataset"),
+        (foreign_manifest, "do not belong together"),
+        (damage_group, "cannot be opened as Zarr"),
+        (shutil.rmtree, "does not exist; make it with: snakemake"),
+    ],
+)
+def test_refuses_what_is_not_whole(tmp_path, harm, message):
+    path = make(tmp_path / "a.zarr")
+    harm(path)
+    with pytest.raises(store.StoreError, match=message) as caught:
+        store.open_dataset(path)
+    assert "\n" not in str(caught.value).split("(")[0]

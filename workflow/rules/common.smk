@@ -1,0 +1,100 @@
+# What all rules share. Parsed by every job, so nothing heavy is imported here.
+import os
+import shutil
+import sys
+
+from snakemake.exceptions import WorkflowError
+
+SOURCE = os.path.join(workflow.basedir, "src")
+sys.path.insert(0, SOURCE)
+
+from phasemill import config as settings
+from phasemill.core.environment import prepend
+from phasemill.core.errors import InputError
+
+# A fresh clone works without an install, and jobs find the interpreter that runs Snakemake.
+prepend("PYTHONPATH", SOURCE)
+prepend("PATH", os.path.dirname(sys.executable))
+
+try:
+    CONFIG = settings.load(config)
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+
+wildcard_constraints:
+    scale="|".join(settings.SCALES),
+    wing="|".join(settings.WINGS),
+    benchmark="|".join(settings.BENCHMARKS),
+
+
+def spec(job):
+    """Params function: the JSON of exactly the configuration that `job` uses at the scale of its path."""
+    return lambda wildcards: CONFIG.spec(job, wildcards.scale)
+
+
+def minutes(benchmark):
+    """Resource function: run time of a benchmark, longer with each attempt, within the partition's limit."""
+    return lambda wildcards, attempt: CONFIG.minutes(
+        benchmark, wildcards.scale, attempt
+    )
+
+
+def short(wildcards, attempt):
+    """Resource function: run time of a small job, in minutes."""
+    return 10 * attempt
+
+
+def memory(mb):
+    """Resource function: memory, more with each attempt."""
+    return lambda wildcards, attempt: mb * attempt
+
+
+def results(benchmark, name, scale="{scale}"):
+    """Path of a file of a benchmark."""
+    return f"results/{scale}/{settings.BENCHMARKS[benchmark]}/{benchmark}/{name}"
+
+
+def site(gpu=False):
+    """Resources of your own site: only what config/site.yaml names, so that default-resources stay in force."""
+    chosen = {
+        "slurm_account": CONFIG.slurm.account,
+        "slurm_partition": (
+            CONFIG.slurm.gpu_partition if gpu else CONFIG.slurm.cpu_partition
+        ),
+    }
+    return {key: value for key, value in chosen.items() if value}
+
+
+if workflow.is_main_process:
+    print(
+        f"phasemill: scale {CONFIG.scale}, benchmarks: {', '.join(CONFIG.run)}",
+        file=sys.stderr,
+    )
+
+
+onstart:
+    if workflow.executor_plugin.name == "slurm":
+        if "scale" not in config:
+            sys.exit(
+                "phasemill: a Slurm run needs a scale: add --config scale=paper or --configfile config/paper.yaml"
+            )
+        if missing := [
+            tool for tool in ("sbatch", "squeue") if not shutil.which(tool)
+        ]:
+            sys.exit(
+                f"phasemill: --profile slurm needs {' and '.join(missing)} on PATH: start it on a login node of the "
+                "cluster, or run here with: snakemake --profile profiles/local all"
+            )
+
+
+onsuccess:
+    print(f"phasemill: done; open results/{CONFIG.scale}/index.html", file=sys.stderr)
+
+
+onerror:
+    print(
+        "phasemill: stopped; finished work is kept and the same command goes on from there "
+        "(after a killed Snakemake: snakemake --unlock first)",
+        file=sys.stderr,
+    )

@@ -1,0 +1,147 @@
+# The transport wing (SAFE-PIT-CM): Voronoi heat -> Zarr -> estimator -> recovery of kappa.
+
+
+rule transport_simulate:
+    """Voronoi heat: 50 base simulations; mobility is their exact reversal in time."""
+    output:
+        zarr=directory("data/{scale}/transport/voronoi_heat.zarr"),
+        manifest="data/{scale}/transport/voronoi_heat.json",
+    log:
+        "logs/{scale}/transport/simulate.log",
+    benchmark:
+        "logs/{scale}/transport/simulate.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        **site(),
+        mem_mb=memory(2000),
+        runtime=short,
+    params:
+        spec=spec("voronoi_heat"),
+        threads=1,
+    shell:
+        "python -m phasemill simulate voronoi_heat --spec {params.spec:q} --output {output.zarr}"
+        " --threads {params.threads} > {log} 2>&1"
+
+
+rule transport_statistics:
+    """Statistics of the data set, with dask."""
+    input:
+        zarr=ancient(rules.transport_simulate.output.zarr),
+        manifest=rules.transport_simulate.output.manifest,
+    output:
+        "data/{scale}/transport/voronoi_heat.statistics.json",
+    log:
+        "logs/{scale}/transport/statistics.log",
+    benchmark:
+        "logs/{scale}/transport/statistics.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        **site(),
+        mem_mb=memory(2000),
+        runtime=short,
+    params:
+        threads=1,
+    shell:
+        "python -m phasemill statistics --data {input.zarr} --output {output} --threads {params.threads} > {log} 2>&1"
+
+
+rule transport_train:
+    """The paper's autoencoder and attention estimator; goes on from its checkpoint when run again."""
+    input:
+        zarr=ancient(rules.transport_simulate.output.zarr),
+        manifest=rules.transport_simulate.output.manifest,
+    output:
+        model="results/{scale}/transport/transport_trained/model.safetensors",
+        history="results/{scale}/transport/transport_trained/history.csv",
+    log:
+        "logs/{scale}/transport/train.log",
+    benchmark:
+        "logs/{scale}/transport/train.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 2
+    resources:
+        **site(),
+        mem_mb=memory(4000),
+        runtime=minutes("transport_trained"),
+    params:
+        spec=spec("transport_estimator"),
+        checkpoints=lambda wildcards, output: os.path.join(
+            os.path.dirname(output.model), "checkpoints"
+        ),
+        threads=2,
+    shell:
+        "python -m phasemill train transport_estimator --spec {params.spec:q} --data {input.zarr}"
+        " --checkpoints {params.checkpoints} --history {output.history} --output {output.model}"
+        " --threads {params.threads} --device {params.device} > {log} 2>&1"
+
+
+rule transport_evaluate_zero_shot:
+    """Recovery of kappa from one video without training data: direct minimisation and the 200-step network."""
+    input:
+        zarr=ancient(rules.transport_simulate.output.zarr),
+        manifest=rules.transport_simulate.output.manifest,
+    output:
+        fields=directory(results("transport_zero_shot", "fields.zarr")),
+        manifest=results("transport_zero_shot", "fields.json"),
+        metrics=results("transport_zero_shot", "metrics.json"),
+        claims=results("transport_zero_shot", "claims.csv"),
+        provenance=results("transport_zero_shot", "provenance.json"),
+    log:
+        "logs/{scale}/transport/evaluate_zero_shot.log",
+    benchmark:
+        "logs/{scale}/transport/evaluate_zero_shot.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 2
+    resources:
+        **site(),
+        mem_mb=memory(4000),
+        runtime=minutes("transport_zero_shot"),
+    params:
+        spec=spec("transport_zero_shot"),
+        folder=lambda wildcards, output: os.path.dirname(output.metrics),
+        threads=2,
+    shell:
+        "python -m phasemill evaluate transport_zero_shot --spec {params.spec:q} --data {input.zarr}"
+        " --output {params.folder} --scale {wildcards.scale}"
+        " --threads {params.threads} --device {params.device} > {log} 2>&1"
+
+
+rule transport_evaluate_trained:
+    """Recovery of kappa with the trained estimator, before and after test-time training."""
+    input:
+        zarr=ancient(rules.transport_simulate.output.zarr),
+        manifest=rules.transport_simulate.output.manifest,
+        model=rules.transport_train.output.model,
+        history=rules.transport_train.output.history,
+        zero_shot=rules.transport_evaluate_zero_shot.output.metrics,
+    output:
+        fields=directory(results("transport_trained", "fields.zarr")),
+        manifest=results("transport_trained", "fields.json"),
+        metrics=results("transport_trained", "metrics.json"),
+        claims=results("transport_trained", "claims.csv"),
+        provenance=results("transport_trained", "provenance.json"),
+    log:
+        "logs/{scale}/transport/evaluate_trained.log",
+    benchmark:
+        "logs/{scale}/transport/evaluate_trained.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 2
+    resources:
+        **site(),
+        mem_mb=memory(4000),
+        runtime=minutes("transport_trained"),
+    params:
+        spec=spec("transport_trained"),
+        folder=lambda wildcards, output: os.path.dirname(output.metrics),
+        threads=2,
+    shell:
+        "python -m phasemill evaluate transport_trained --spec {params.spec:q} --data {input.zarr}"
+        " --model {input.model} --history {input.history} --compare {input.zero_shot} --output {params.folder} --scale {wildcards.scale}"
+        " --threads {params.threads} --device {params.device} > {log} 2>&1"
