@@ -185,8 +185,8 @@ class Scale(Block):
     @field_validator("minutes")
     @classmethod
     def _every_benchmark(cls, minutes: dict[str, int]) -> dict[str, int]:
-        if unknown := sorted(set(minutes) - set(BENCHMARKS)):
-            raise ValueError(unknown(unknown[0], BENCHMARKS, "benchmark"))
+        if strange := sorted(set(minutes) - set(BENCHMARKS)):
+            raise ValueError(unknown(strange[0], BENCHMARKS, "benchmark"))
         if missing := sorted(set(BENCHMARKS) - set(minutes)):
             raise ValueError(f"no run time for {', '.join(missing)}")
         return minutes
@@ -291,13 +291,14 @@ def load(raw: Mapping[str, Any]) -> Config:
     if not isinstance(scales, dict):
         raise ConfigError(_message(["scales: must hold the three scales " + ", ".join(SCALES)]))
     problems += [f"scales: missing scale '{name}'" for name in SCALES if name not in scales]
+    own = copy.deepcopy(scales)
     for scale, block in scales.items():
         if isinstance(block, dict):
             scales[scale] = _join(common, block, f"scales.{scale}", problems)
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        problems += list(_explain(error, common))
+        problems += list(_explain(error, own))
         config = None
     if problems or config is None:
         raise ConfigError(_message(list(dict.fromkeys(problems))))
@@ -318,11 +319,18 @@ def _join(common: Mapping[str, Any], own: Mapping[str, Any], path: str, problems
     return joined
 
 
-def _explain(error: ValidationError, common: Mapping[str, Any]) -> Iterator[str]:
+def _explain(error: ValidationError, own: Mapping[str, Any]) -> Iterator[str]:
+    """One line per problem, at the place where the value stands: a scale's own block or the common one."""
     for problem in error.errors():
         location = [str(part) for part in problem["loc"]]
-        if location[:1] == ["scales"] and _holds(common, location[2:]):
-            location = location[2:]  # the value stands in the common block
+        missing = problem["type"] == "missing"
+        if (
+            location[:1] == ["scales"]
+            and location[2:3] != ["minutes"]
+            and not missing
+            and not _holds(own, location[1:])
+        ):
+            location = location[2:]
         if problem["type"] == "extra_forbidden":
             text = unknown(location[-1], _siblings(problem["loc"]))
         else:
@@ -333,6 +341,7 @@ def _explain(error: ValidationError, common: Mapping[str, Any]) -> Iterator[str]
 
 
 def _holds(tree: Any, path: list[str]) -> bool:
+    """Whether `path` leads to something in `tree`."""
     for key in path:
         if not isinstance(tree, dict) or key not in tree:
             return False

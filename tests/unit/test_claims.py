@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from phasemill.core.errors import InputError
 from phasemill.report import claims
 
 BOUNDS = {"kind": "interval", "low": 0.93, "high": 0.99, "refuted_above": 0.999}
@@ -144,5 +145,5 @@ def test_a_foreign_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "claims.csv").write_text("claim,value\na,1\n")
     with pytest.raises(ValueError, match=r"claims\.csv does not have the columns claim, paper"):
         claims.read(tmp_path / "claims.csv")
-    with pytest.raises(FileNotFoundError, match=r"other\.csv does not exist"):
+    with pytest.raises(InputError, match=r"other\.csv does not exist"):
         claims.read(tmp_path / "other.csv")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
 import os
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,103 +18,8 @@ import pytest
 import torch
 
 from phasemill.core import loop
-
-STEPS = 60
-KEY = "0123456789abcdef-and-more"
-
-
-class Crash(Exception):
-    """Stands for anything that ends a process between two checkpoints."""
-
-
-class Toy:
-    """A regression whose result depends on all that a checkpoint holds: dropout, Adam, a schedule, step batches."""
-
-    def __init__(self, schedule: str = "cosine") -> None:
-        torch.set_num_threads(1)
-        torch.manual_seed(7)
-        self.net = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Dropout(0.3), torch.nn.Linear(8, 1))
-        self.scale = torch.nn.Linear(1, 1)
-        groups: list[dict[str, Any]] = [
-            {"params": self.net.parameters()},
-            {"params": self.scale.parameters(), "lr": 1e-3},
-        ]
-        self.optimizer = torch.optim.Adam(groups, lr=0.05)
-        self.scheduler: Any = {
-            "cosine": lambda: torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, STEPS),
-            "plateau": lambda: torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimizer, patience=0, factor=0.7),
-            "none": lambda: None,
-        }[schedule]()
-        self.steps_done: list[int] = []
-        self.validations = 0
-
-    @property
-    def modules(self) -> dict[str, torch.nn.Module]:
-        return {"net": self.net, "scale": self.scale}
-
-    def loss(self, i: int) -> torch.Tensor:
-        x = torch.tensor(loop.rng(3, i).normal(size=(16, 3)), dtype=torch.float32)
-        return (self.scale(self.net(x)) - x.prod(1, keepdim=True)).square().mean()
-
-    def step(self, i: int) -> dict[str, float]:
-        self.steps_done.append(i)
-        self.scale.requires_grad_(i >= 25)  # two phases
-        self.optimizer.zero_grad()
-        loss = self.loss(i)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        self.optimizer.step()
-        return {"loss": loss.item(), **({"second": 2 * loss.item()} if i >= 25 else {})}
-
-    def validate(self) -> dict[str, float]:
-        assert not self.net.training
-        self.validations += 1
-        with torch.no_grad():
-            return {"validation_loss": self.loss(10**6).item()}
-
-    def train(self, folder: Path, **changes: Any) -> loop.Result:
-        options: dict[str, Any] = {
-            "steps": STEPS,
-            "every": 10,
-            "seed": 5,
-            "checkpoints": folder / "checkpoints",
-            "key": KEY,
-            "history": folder / "history.csv",
-            "validate": self.validate,
-            "monitor": "validation_loss",
-            "checkpoint_every": 7,
-        }
-        options |= changes
-        step = options.pop("step", self.step)
-        return loop.train(loop.Training(self.modules, self.optimizer, self.scheduler), step, **options)
-
-    def outcome(self, folder: Path) -> dict[str, Any]:
-        """All that two equal runs have in common, exactly."""
-        return {
-            "weights": {n: {k: v.tolist() for k, v in m.state_dict().items()} for n, m in self.modules.items()},
-            "optimizer": {
-                k: {n: v.tolist() for n, v in s.items()} for k, s in self.optimizer.state_dict()["state"].items()
-            },
-            "history": read_history(folder / "history.csv"),
-        }
-
-
-def read_history(path: Path) -> list[dict[str, str]]:
-    with open(path) as stream:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(stream)]
-
-
-def checkpoints(folder: Path) -> list[Path]:
-    return sorted((folder / "checkpoints").glob("*/step-*.pt"))
-
-
-def crash_at(step: Callable[[int], dict[str, float]], when: int) -> Callable[[int], dict[str, float]]:
-    def crashing(i: int) -> dict[str, float]:
-        if i == when:
-            raise Crash
-        return step(i)
-
-    return crashing
+from tests.unit import toy
+from tests.unit.toy import KEY, STEPS, Crash, Toy, checkpoints, crash_at, read_history
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +31,8 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def start_process(folder: Path) -> subprocess.Popen[str]:
-    """This file as a program (see its end): the toy, slowed down so that there is a middle to be killed in."""
-    code = [sys.executable, __file__, str(folder)]
+    """The toy as a program, slowed down so that there is a middle to be killed in."""
+    code = [sys.executable, toy.__file__, str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(code, env=environment, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
@@ -204,8 +107,9 @@ def test_training_works_outside_the_main_thread(tmp_path: Path) -> None:
     assert results[0].finished
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "plateau", "none"])
-@pytest.mark.parametrize("when", [3, 29, 41, 59])
+@pytest.mark.parametrize(
+    ("schedule", "when"), [("cosine", 3), ("cosine", 29), ("plateau", 41), ("plateau", 59), ("none", 41)]
+)
 def test_resume_after_a_crash_is_bit_equal(tmp_path: Path, schedule: str, when: int) -> None:
     whole, broken, again = Toy(schedule), Toy(schedule), Toy(schedule)
     whole.train(tmp_path / "whole")
@@ -457,14 +361,3 @@ def test_pick_device_explains(name: Any, sentence: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(loop.LoopError, match=sentence):
         loop.pick_device(name)
-
-
-if __name__ == "__main__":
-    logging.basicConfig()
-    slow = Toy()
-
-    def slow_step(i: int) -> dict[str, float]:
-        time.sleep(0.02)
-        return slow.step(i)
-
-    slow.train(Path(sys.argv[1]), step=slow_step)

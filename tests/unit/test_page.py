@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from phasemill.core import figures
+from phasemill.core.errors import InputError
 from phasemill.core.files import read_json, write_json, write_text
 from phasemill.report import claims, page, svg
 
@@ -131,7 +132,7 @@ def test_a_missing_input_is_named_with_its_remedy(folder: Path, name: str) -> No
     remedy = r"transport/zero_shot makes it: snakemake -c all \S+/report\.html --config scale=laptop$"
     expected = rf"{re.escape(str(folder / name))} is missing; .*{remedy}"
     for write in (page.write_benchmark_page, lambda f: page.write_index([f], f / "index.html", "laptop")):
-        with pytest.raises(FileNotFoundError, match=expected):
+        with pytest.raises(InputError, match=expected):
             write(folder)
     assert not (folder / "report.html").exists()
 

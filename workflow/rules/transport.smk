@@ -63,7 +63,7 @@ rule transport_train:
         "logs/{scale}/transport/train.tsv"
     conda:
         "../../environment.yml"
-    threads: 2
+    threads: 1
     resources:
         **site(),
         mem_mb=memory(4000),
@@ -73,7 +73,8 @@ rule transport_train:
         checkpoints=lambda wildcards, output: os.path.join(
             os.path.dirname(output.model), "checkpoints"
         ),
-        threads=2,
+        threads=1,
+        device=CONFIG.device,
     shell:
         "python -m phasemill train transport_estimator --spec {params.spec:q} --data {input.zarr}"
         " --checkpoints {params.checkpoints} --history {output.history} --output {output.model}"
@@ -97,7 +98,7 @@ rule transport_evaluate_zero_shot:
         "logs/{scale}/transport/evaluate_zero_shot.tsv"
     conda:
         "../../environment.yml"
-    threads: 2
+    threads: 1
     resources:
         **site(),
         mem_mb=memory(4000),
@@ -105,7 +106,8 @@ rule transport_evaluate_zero_shot:
     params:
         spec=spec("transport_zero_shot"),
         folder=lambda wildcards, output: os.path.dirname(output.metrics),
-        threads=2,
+        threads=1,
+        device=CONFIG.device,
     shell:
         "python -m phasemill evaluate transport_zero_shot --spec {params.spec:q} --data {input.zarr}"
         " --output {params.folder} --scale {wildcards.scale}"
@@ -132,7 +134,7 @@ rule transport_evaluate_trained:
         "logs/{scale}/transport/evaluate_trained.tsv"
     conda:
         "../../environment.yml"
-    threads: 2
+    threads: 1
     resources:
         **site(),
         mem_mb=memory(4000),
@@ -140,7 +142,8 @@ rule transport_evaluate_trained:
     params:
         spec=spec("transport_trained"),
         folder=lambda wildcards, output: os.path.dirname(output.metrics),
-        threads=2,
+        threads=1,
+        device=CONFIG.device,
     shell:
         "python -m phasemill evaluate transport_trained --spec {params.spec:q} --data {input.zarr}"
         " --model {input.model} --history {input.history} --compare {input.zero_shot} --output {params.folder} --scale {wildcards.scale}"

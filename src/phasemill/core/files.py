@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from phasemill.core.errors import InputError
+
 
 def write_bytes(path: Path | str, content: bytes) -> Path:
     """Write `content` so that `path` holds either its old or its new content, whatever happens meanwhile."""
@@ -39,15 +41,15 @@ def read_json(path: Path | str) -> Any:
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    InputError
         One sentence with the path.
     """
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist") from None
+        raise InputError(f"{path} does not exist") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}); remake it") from None
+        raise InputError(f"{path} is not valid JSON ({error}); remake it") from None
 
 
 def canonical_json(content: Any) -> str:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ __all__ = ["Interrupted", "LoopError", "Result", "Training", "pick_device", "rng
 log = logging.getLogger("phasemill")
 
 
-def pick_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
+def pick_device(name: str) -> torch.device:
     """The device to train on; `auto` takes a GPU if PyTorch sees one.
 
     For a GPU it also asks PyTorch for deterministic kernels, so that a resume is bit-equal there too.

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from phasemill.core.errors import InputError
 from phasemill.core.files import write_bytes, write_text
 
 log = logging.getLogger("phasemill")
@@ -27,7 +28,7 @@ log = logging.getLogger("phasemill")
 Row = dict[str, float]
 
 
-class LoopError(ValueError):
+class LoopError(InputError):
     """Something a user can put right: one sentence with what, where and the remedy."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import dask
+import dask.base
 import numpy as np
 
 from phasemill.core import store
@@ -25,8 +25,7 @@ def write_statistics(data: Path, output: Path, *, threads: int = 1) -> None:
         }
         for split in dict.fromkeys(splits)
     }
-    with dask.config.set(scheduler="threads", num_workers=threads):  # type: ignore[no-untyped-call]
-        (numbers,) = dask.compute(lazy)  # type: ignore[attr-defined]
+    (numbers,) = dask.base.compute(lazy, scheduler="threads", num_workers=threads)  # type: ignore[no-untyped-call]
     content = {
         "data": data.name,
         "digest": store.digest(data),

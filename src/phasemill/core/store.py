@@ -177,7 +177,7 @@ def open_dataset(path: Path | str, *, chunks: Mapping[str, int] | None = None) -
     except (ValueError, KeyError, TypeError):
         raise StoreError(f"{manifest_path(path)} is not a manifest of {FORMAT}; {remedy}") from None
     try:
-        dataset: xr.Dataset = xr.open_zarr(path, chunks=None)  # type: ignore[arg-type]  # None is documented
+        dataset: xr.Dataset = xr.open_zarr(path, chunks=None)
     except Exception as error:  # whatever a broken store raises, the reader's user needs one sentence
         raise StoreError(f"{path} cannot be opened as Zarr ({type(error).__name__}: {error}); {remedy}") from error
     if expected is None or dataset.attrs.get("digest") != expected:
@@ -219,7 +219,7 @@ def provenance(dataset: xr.Dataset) -> dict[str, Any]:
 
 def _blank(shape: list[int], dtype: str) -> Any:
     """A lazy array that takes no memory: only its shape and type reach the store."""
-    return dask.array.zeros(shape, dtype=dtype, chunks=-1)  # type: ignore[no-untyped-call]
+    return dask.array.zeros(shape, dtype=dtype, chunks=-1)
 
 
 def _encoding(array: xr.DataArray) -> dict[str, Any]:

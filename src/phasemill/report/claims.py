@@ -19,6 +19,7 @@ from typing import Annotated, Literal, Self, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError, model_validator
 
+from phasemill.core.errors import InputError
 from phasemill.core.files import write_text
 
 Verdict = Literal["reproduced", "exceeded", "not reproduced", "refuted", "not testable at this scale"]
@@ -109,7 +110,7 @@ class Catalogue(_Strict):
         if name not in self.claims:
             near = difflib.get_close_matches(name, self.claims, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else "; add it to report/claims.yaml"
-            raise ValueError(f"unknown claim '{name}'{hint}")
+            raise InputError(f"unknown claim '{name}'{hint}")
         return self.claims[name]
 
 
@@ -126,7 +127,7 @@ def load(path: Path = SOURCE) -> Catalogue:
         return Catalogue.model_validate(yaml.safe_load(path.read_text()))
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, p['loc'])) or 'catalogue'}: {p['msg']}" for p in error.errors()]
-        raise ValueError(f"{path.name} is not valid:\n" + "\n".join(problems)) from None
+        raise InputError(f"{path.name} is not valid:\n" + "\n".join(problems)) from None
 
 
 def judge(claim: Claim, value: float | None, scale: str) -> Verdict:
@@ -226,16 +227,16 @@ def read(path: Path | str) -> list[Row]:
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    InputError
         One sentence with the path.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist")
+        raise InputError(f"{path} does not exist")
     with path.open(newline="") as stream:
         table = csv.DictReader(stream)
         if tuple(table.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{path} does not have the columns {', '.join(COLUMNS)}; remake it")
+            raise InputError(f"{path} does not have the columns {', '.join(COLUMNS)}; remake it")
         return [_row(line) for line in table]
 
 

@@ -20,6 +20,7 @@ from typing import Any, Self, TypeVar
 import jinja2
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 
+from phasemill.core.errors import InputError
 from phasemill.core.files import read_json, write_text
 from phasemill.report import claims, svg
 
@@ -101,7 +102,7 @@ def write_benchmark_page(folder: Path) -> Path:
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    InputError
         An input is missing or malformed: one sentence with the file and the command that makes it.
     """
     benchmark = _load(Path(folder), "f")
@@ -124,7 +125,7 @@ def write_index(folders: Sequence[Path], target: Path, scale: str) -> Path:
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    InputError
         As `write_benchmark_page`.
     """
     target = Path(target)
@@ -175,7 +176,7 @@ def _input(folder: Path, name: str, read: Callable[[Path], T]) -> T:
         f"snakemake -c all {folder / 'report.html'} --config scale={scale}"
     )
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; {remedy}")
+        raise InputError(f"{path} is missing; {remedy}")
     try:
         return read(path)
     except ValidationError as error:
@@ -183,7 +184,7 @@ def _input(folder: Path, name: str, read: Callable[[Path], T]) -> T:
         problem = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     except ValueError as error:
         problem = str(error)
-    raise ValueError(f"{path} cannot be shown ({problem}); {remedy}")
+    raise InputError(f"{path} cannot be shown ({problem}); {remedy}")
 
 
 def _tally(rows: Sequence[claims.Row]) -> dict[str, int]:

@@ -87,8 +87,8 @@ def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1, d
         "title": "Zero-shot recovery of kappa",
         "question": (
             "Can the coefficient of a transport equation be read off one video, without training data? "
-            f"Each of {len(rows)} held-out videos (diffusion and its exact reversal in time, mobility) is fitted on its own: "
-            "by minimising the SAFE loss over the single scalar kappa, and by the paper's network with "
+            f"Each of {len(rows)} held-out videos (diffusion and its exact reversal in time, mobility) is fitted on "
+            "its own: by minimising the SAFE loss over the single scalar kappa, and by the paper's network with "
             f"{job.zero_shot.steps} steps of Adam. Both propagate in the stable, smoothing direction."
         ),
         "headline": [
@@ -183,7 +183,8 @@ def trained(
         "question": (
             "Does an estimator trained on other simulations, without labels, read kappa off a new video? The paper's "
             "autoencoder with attention is trained in two phases and applied to held-out base simulations in both "
-            f"directions of time: as it is, and after {job.trained.test_time_steps} steps of test-time training on the video."
+            f"directions of time: as it is, and after {job.trained.test_time_steps} steps of test-time training on "
+            "the video."
         ),
         "headline": [
             headline("mean |error| after test-time training", tuned["all"]["mae"], "paper: 0.0749"),

@@ -94,7 +94,10 @@ def _history(output: Path, history: dict[str, list[float]]) -> dict[str, str]:
     axes[0, 0].set_ylabel("normalised SAFE loss")
     axes[0, 0].legend()
     axes[0, 1].set_ylabel("mean |error| of kappa, validation")
-    caption = "The loss that is minimised (training) and the one that selects the model (validation); 1 is the persistence forecast. Right: the error of kappa on the validation videos, which neither training nor selection sees."
+    caption = (
+        "The loss that is minimised (training) and the one that selects the model (validation); 1 is the persistence "
+        "forecast. Right: the error of kappa on the validation videos, which neither training nor selection sees."
+    )
     return _page(output, "training", figure, "Training without labels", caption)
 
 

@@ -1,0 +1,66 @@
+"""The command line by hand: help, specs, and one sentence for what a person can mend."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def phasemill(*words: str, folder=ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "phasemill", *words],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT / "src"), "PATH": "/usr/bin:/bin", "COLUMNS": "100"},
+    )
+
+
+def test_help_names_every_verb():
+    text = phasemill("--help").stdout
+    for verb in ("simulate", "statistics", "train", "evaluate", "draw", "report", "index", "spec", "schema"):
+        assert verb in text
+
+
+def test_spec_prints_what_the_workflow_hands_over():
+    spec = json.loads(phasemill("spec", "voronoi_heat", "--scale", "smoke").stdout)
+    assert spec["data"]["size"] == 32
+
+
+def test_a_job_runs_by_hand(tmp_path):
+    spec = json.loads(phasemill("spec", "voronoi_heat", "--scale", "smoke").stdout)
+    spec["data"] |= {"size": 8, "simulations": 3, "validation": 1, "test": 1, "steps": 100}
+    target = tmp_path / "small.zarr"
+    done = phasemill("simulate", "voronoi_heat", "--spec", json.dumps(spec), "--output", str(target))
+    assert done.returncode == 0, done.stderr
+    done = phasemill("statistics", "--data", str(target), "--output", str(tmp_path / "small.statistics.json"))
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads((tmp_path / "small.statistics.json").read_text())
+    assert numbers["simulations"] == {"train": 1, "validation": 1, "test": 1}
+    assert 0 <= numbers["statistics"]["train"]["phi"]["min"] < numbers["statistics"]["train"]["phi"]["max"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["spec", "voronoi_het"], "unknown job 'voronoi_het'; did you mean 'voronoi_heat'?"),
+        (["spec", "voronoi_heat", "--configfile", "none.yaml"], "none.yaml cannot be read (No such file or directory)"),
+        (["spec", "voronoi_heat", "--configfile", "README.md"], "README.md"),
+        (["simulate", "voronoi", "--spec", "{}", "--output", "x.zarr"], "did you mean 'voronoi_heat'?"),
+        (["simulate", "voronoi_heat", "--spec", "{}", "--output", "x.zarr"], "--spec of voronoi_heat: seed: Field required"),
+        (["simulate", "voronoi_heat", "--spec", "{", "--output", "x.zarr"], "--spec of voronoi_heat: JSON: Invalid JSON"),
+        (["statistics", "--data", "none.zarr", "--output", "x.json"], "none.zarr does not exist; make it with: snakemake"),
+        (["report", "results/smoke/transport/none"], "figures.json is missing"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_sentence(words, sentence):
+    done = phasemill(*words)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

@@ -1,0 +1,121 @@
+"""The configuration: what is accepted, what is refused and in which words."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from phasemill import config
+from tests.conftest import ROOT
+
+
+def change(raw: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    *parents, last = path.split(".")
+    block = raw
+    for key in parents:
+        block = block[key]
+    block[last] = value
+    return raw
+
+
+def test_the_shipped_configuration_is_valid_at_every_scale(raw):
+    for scale in config.SCALES:
+        assert config.load({**raw, "scale": scale}).scale == scale
+
+
+@pytest.mark.parametrize("scale", config.SCALES)
+def test_a_scale_file_holds_its_scale_alone(scale):
+    assert yaml.safe_load((ROOT / "config" / f"{scale}.yaml").read_text()) == {"scale": scale}
+
+
+def test_the_default_scale_is_laptop(raw):
+    assert "scale" not in raw
+    assert config.load(raw).scale == "laptop"
+
+
+def test_common_values_reach_every_scale_and_own_values_differ(raw):
+    loaded = config.load(raw)
+    assert {scale.transport.data.dx for scale in loaded.scales.values()} == {0.5}
+    assert [loaded.scales[scale].transport.data.size for scale in config.SCALES] == [32, 64, 128]
+
+
+def test_the_command_line_may_give_numbers_as_text(raw):
+    assert config.load(change(raw, "transport.data.dx", "0.25")).scales["laptop"].transport.data.dx == 0.25
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("scale", "huge", "scale: Input should be 'smoke', 'laptop' or 'paper' (got 'huge')"),
+        ("scal", "smoke", "scal: unknown key 'scal'; did you mean 'scale'?"),
+        ("run", ["transport_zero_sht"], "run: unknown benchmark 'transport_zero_sht'; did you mean 'transport_zero_shot'?"),
+        ("transport.data.dx", -2, "transport.data.dx: Input should be greater than 0 (got -2)"),
+        ("transport.data.dx", "wide", "transport.data.dx: Input should be a valid number"),
+        ("transport.data.dx", float("nan"), "transport.data.dx: Input should be"),
+        ("transport.dta", {}, "transport.dta: unknown key 'dta'; did you mean 'data'?"),
+        ("transport.data.kappa", {"low": 2, "high": 1}, "transport.data.kappa: low 2 is above high 1"),
+        ("scales.smoke.transport.data.sise", 3, "scales.smoke.transport.data.sise: unknown key 'sise'; did you mean 'size'?"),
+        ("scales.paper.transport.data.dx", 1.0, "scales.paper.transport.data.dx: also given as transport.data.dx; keep one"),
+        ("scales.paper.transport.data.steps", 77, "scales.paper.transport.data: steps 77 is not a multiple of save_every 50"),
+        ("scales.laptop.transport.data.test", 60, "scales.laptop.transport.data: validation 6 + test 60 leave none of 50"),
+        ("scales.laptop.transport.training.frames", 31, "scales.laptop.transport: training.frames 31 cannot be evenly"),
+        ("scales.laptop.minutes", {}, "scales.laptop.minutes: no run time for transport_trained, transport_zero_shot"),
+        ("scales", {}, "scales: missing scale 'smoke'"),
+        ("scales", 7, "scales: must hold the three scales"),
+        ("slurm", {"acount": "x"}, "slurm.acount: unknown key 'acount'; did you mean 'account'?"),
+        ("seed", -1, "seed: Input should be greater than or equal to 0 (got -1)"),
+    ],
+)  # fmt: skip
+def test_bad_values_are_named_with_their_place(raw, path, value, message):
+    with pytest.raises(config.ConfigError, match=re.escape(message)):
+        config.load(change(raw, path, value))
+
+
+def test_all_problems_come_at_once_and_each_once(raw):
+    change(raw, "transport.data.dx", -1)
+    change(raw, "scales.smoke.transport.data.sise", 3)
+    change(raw, "device", "tpu")
+    with pytest.raises(config.ConfigError) as caught:
+        config.load(raw)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("3 problems in the configuration")
+    assert sorted(line.split(":")[0].strip() for line in lines[1:]) == [
+        "device",
+        "scales.smoke.transport.data.sise",
+        "transport.data.dx",
+    ]
+
+
+def test_a_missing_value_is_named_at_every_scale_that_lacks_it(raw):
+    del raw["scales"]["paper"]["transport"]["data"]["size"]
+    with pytest.raises(config.ConfigError, match=r"scales\.paper\.transport\.data\.size: Field required"):
+        config.load(raw)
+
+
+@pytest.mark.parametrize("job", config.JOBS)
+def test_a_job_gets_exactly_what_it_uses(raw, job):
+    _, model = config.JOBS[job]
+    for scale in config.SCALES:
+        text = config.load(raw).spec(job, scale)
+        assert model.model_validate_json(text).model_dump_json() == text
+
+
+def test_a_job_does_not_see_what_it_does_not_use(raw):
+    before = config.load(raw).spec("voronoi_heat", "laptop")
+    change(raw, "scales.laptop.transport.training.epochs", 3)
+    assert config.load(raw).spec("voronoi_heat", "laptop") == before
+
+
+@pytest.mark.parametrize(("attempt", "limit", "minutes"), [(1, None, 60), (3, None, 180), (3, 100, 100), (1, 20, 20)])
+def test_run_time_grows_with_the_attempt_up_to_the_partition_limit(raw, attempt, limit, minutes):
+    loaded = config.load({**raw, "slurm": {"max_minutes": limit}})
+    assert loaded.minutes("transport_trained", "laptop", attempt) == minutes
+
+
+def test_the_json_schema_is_up_to_date():
+    stored = json.loads((ROOT / "config" / "schema.json").read_text())
+    assert stored == config.schema(), "run `make schema`"
