@@ -25,12 +25,13 @@ pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 PROFILE = ["--profile", "slurm", "all", "--configfile", "config/smoke.yaml", "config/longer.yaml"]
-# The profile's 20 s between looks at the queue suit jobs of hours; the shortest job here takes about 6 s.
-SWIFT = ["--slurm-init-seconds-before-status-checks", "6"]
+# The profile's 20 s between looks at the queue suit jobs of hours. After a look that finds nothing finished the
+# executor waits 10 s longer, so the best first wait is a little more than a short job (two starts of Snakemake).
+SWIFT = ["--slurm-init-seconds-before-status-checks", "12"]
 LONGER = """\
 # Long enough to be requeued in the middle on any machine.
 transport: {training: {patience: 1000}}
-scales: {smoke: {transport: {training: {epochs: 40}}}}
+scales: {smoke: {transport: {training: {epochs: 60}}}}
 """
 LOCAL = {"all"}
 
@@ -111,7 +112,7 @@ def run(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
         training = clone / "logs/smoke/transport/train.log"
         wait_for("the training begins", lambda: "starts at step 0 of" in text_of(training), seconds=180)
-        time.sleep(3)  # some steps; it is asked to stop long before its first regular checkpoint
+        time.sleep(5)  # some steps; it is asked to stop long before its first regular checkpoint
         requeued = job_of("transport_train")
         cluster.run("scontrol", "requeue", str(requeued.id))
         wait_for("the training waits", lambda: job_of("transport_train").state == "PENDING", seconds=30)

@@ -237,17 +237,19 @@ def test_a_checkpoint_of_changed_code_is_explained(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "patience", "best_step", "stopped_at"),
+    ("scores", "patience", "after", "best_step", "stopped_at"),
     [
-        ([3, 2, 1, 2, 3, 4], None, 30, 60),
-        ([3, 2, 1, 2, 3, 4], 2, 30, 50),
-        ([3, 2, 2.5, 1, 3, 4], 2, 40, 60),
-        ([3, math.nan, 1, math.inf, 3, 4], 2, 30, 50),
-        ([6, 5, 4, 3, 2, 1], 1, 60, 60),
+        ([3, 2, 1, 2, 3, 4], None, 0, 30, 60),
+        ([3, 2, 1, 2, 3, 4], 2, 0, 30, 50),
+        ([3, 2, 2.5, 1, 3, 4], 2, 0, 40, 60),
+        ([3, math.nan, 1, math.inf, 3, 4], 2, 0, 30, 50),
+        ([6, 5, 4, 3, 2, 1], 1, 0, 60, 60),
+        ([1, 2, 3, 4, 5, 6], 2, 0, 10, 30),
+        ([1, 2, 3, 4, 5, 6], 2, 30, 10, 50),
     ],
 )
 def test_best_weights_and_early_stopping(
-    tmp_path: Path, scores: list[float], patience: int | None, best_step: int, stopped_at: int
+    tmp_path: Path, scores: list[float], patience: int | None, after: int, best_step: int, stopped_at: int
 ) -> None:
     toy, seen = Toy(), {}
 
@@ -255,7 +257,7 @@ def test_best_weights_and_early_stopping(
         seen[10 * (len(seen) + 1)] = toy.net[0].weight.detach().clone()
         return {"validation_loss": scores[len(seen) - 1]}
 
-    result = toy.train(tmp_path, validate=validate, patience=patience)
+    result = toy.train(tmp_path, validate=validate, patience=patience, patience_after=after)
     assert (result.best_step, result.best, result.step) == (best_step, scores[best_step // 10 - 1], stopped_at)
     assert torch.equal(toy.net[0].weight, seen[best_step])
     assert len(toy.steps_done) == stopped_at

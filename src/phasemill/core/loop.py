@@ -107,6 +107,7 @@ def train(
     validate: Callable[[], Mapping[str, float]] | None = None,
     monitor: str | None = None,
     patience: int | None = None,
+    patience_after: int = 0,
     checkpoint_seconds: float = 60.0,
     checkpoint_every: int | None = None,
     log_seconds: float = 10.0,
@@ -128,7 +129,8 @@ def train(
         averaged since the previous row, validation metrics. Rewritten whole with each checkpoint.
     validate: returns validation metrics; the modules are in eval mode meanwhile.
     monitor: validation metric, lower is better, for best weights, `patience` and ReduceLROnPlateau.
-    patience: stop after so many validations without a new best.
+    patience, patience_after: stop after so many validations without a new best; those up to step
+        `patience_after` (a first phase, a warm-up) do not count.
     checkpoint_seconds, checkpoint_every: save when so many seconds or steps have passed since the last save.
 
     Raises
@@ -194,7 +196,7 @@ def train(
                     if monitor not in measured:
                         raise LoopError(f"{label}: monitor {monitor!r} is none of {sorted(measured)}")
                     value = float(measured[monitor])
-                    state.stale += 1
+                    state.stale += state.step > patience_after
                     if value < state.best:
                         state.best, state.best_step, state.stale = value, state.step, 0
                         best_weights = {name: _copy(module) for name, module in modules.items()}

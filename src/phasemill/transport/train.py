@@ -164,6 +164,7 @@ def train(
         validate=validate,
         monitor="validation_safe",
         patience=settings.patience,
+        patience_after=round(settings.phase_one * steps),
         checkpoint_seconds=30,
         label="transport_estimator",
     )

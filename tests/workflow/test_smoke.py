@@ -1,0 +1,243 @@
+"""The whole pipeline for real at scale smoke, and what makes Snakemake run what again."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+from phasemill import config
+from phasemill.core import store
+from phasemill.report.claims import VERDICTS, load
+from tests.conftest import SNAKEMAKE, copy_checkout, snakemake
+
+SMOKE = ("--config", "scale=smoke")
+
+
+def planned(folder: Path, *words: str) -> set[str]:
+    """The rules that a run would execute now."""
+    text = snakemake(folder, "-n", "-c2", "all", *SMOKE, *words).stdout
+    if "Nothing to be done" in text:
+        return set()
+    return set(re.findall(r"^(?:local)?rule (\w+):", text, re.MULTILINE)) - {"all"}
+
+
+@contextlib.contextmanager
+def changed(path: Path, old: str, new: str) -> Iterator[None]:
+    """A file with other words, for a while."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
+def stores(folder: Path) -> list[Path]:
+    return sorted([*(folder / "data").rglob("*.zarr"), *(folder / "results").rglob("*.zarr")])
+
+
+def test_a_second_run_has_nothing_to_do(smoke_run):
+    assert planned(smoke_run) == set()
+
+
+def test_every_benchmark_has_its_files(smoke_run):
+    names = ("report.html", "metrics.json", "claims.csv", "provenance.json", "fields.json", "fields.zarr", "figures")
+    for benchmark, wing in config.BENCHMARKS.items():
+        folder = smoke_run / "results" / "smoke" / wing / benchmark
+        assert [name for name in names if not (folder / name).exists()] == []
+    assert (smoke_run / "results" / "smoke" / "index.html").is_file()
+
+
+def test_every_store_opens_silently_with_named_dims_and_units(smoke_run):
+    found = stores(smoke_run)
+    assert len(found) == 1 + len(config.BENCHMARKS)
+    code = "import sys, xarray as xr; [print(xr.open_zarr(path)) for path in sys.argv[1:]]"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code, *found], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    for path in found:
+        dataset = xr.open_zarr(path)
+        assert dataset.sizes["sim"] > 0
+        for name, array in dataset.data_vars.items():
+            assert array.dims[0] == "sim", name
+            assert "units" in array.attrs, name
+            assert "long_name" in array.attrs, name
+        assert dataset.attrs["provenance_git_commit"]
+        assert store.open_dataset(path, chunks=store.DASK_CHUNKS).chunks["sim"] == (1,) * dataset.sizes["sim"]
+
+
+def test_claims_are_tidy_and_judged(smoke_run):
+    for path in (smoke_run / "results").rglob("claims.csv"):
+        with path.open() as stream:
+            rows = list(csv.DictReader(stream))
+        assert rows
+        assert {row["verdict"] for row in rows} <= set(VERDICTS)
+        assert {row["claim"] for row in rows} <= set(load().claims)
+
+
+def test_what_snakemake_tracks_is_what_the_job_used(smoke_run):
+    """The hash in the provenance of each stage is that of the spec in the rule's params."""
+    raw = json.loads((smoke_run / "results/smoke/transport/transport_trained/provenance.json").read_text())
+    assert [entry["stage"] for entry in raw] == [
+        "simulate voronoi_heat",
+        "train transport_estimator",
+        "evaluate transport_trained",
+    ]
+    assert len({entry["config_hash"] for entry in raw}) == 3
+
+
+def test_the_native_report_works_offline(smoke_run, tmp_path):
+    target = tmp_path / "report.zip"
+    snakemake(smoke_run, "all", *SMOKE, "--report", str(target))
+    assert target.stat().st_size > 100_000
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rules"),
+    [
+        (
+            "zero_shot: { steps: 20,",
+            "zero_shot: { steps: 21,",
+            {"transport_evaluate_zero_shot", "transport_evaluate_trained", "draw", "page", "index"},
+        ),
+        (
+            "training: { epochs: 6,",
+            "training: { epochs: 7,",
+            {"transport_train", "transport_evaluate_trained", "draw", "page", "index"},
+        ),
+        ("minutes: { transport_zero_shot: 10,", "minutes: { transport_zero_shot: 11,", set()),
+        ("max: nothing", "max: nothing", set()),
+    ],
+    ids=["zero_shot", "training", "minutes", "comment"],
+)
+def test_a_changed_parameter_reruns_its_rules_alone(smoke_run, old, new, rules):
+    path = smoke_run / "config" / "config.yaml"
+    if old not in path.read_text():
+        old, new = "# every", "# each and every"
+        path.write_text(path.read_text() + "# every\n")
+    with changed(path, old, new):
+        assert planned(smoke_run) == rules
+
+
+def test_a_store_without_its_manifest_is_remade_and_identical_data_rerun_nothing(smoke_run):
+    data = smoke_run / "data" / "smoke" / "transport"
+    before = (data / "voronoi_heat.json").read_bytes()
+    shutil.rmtree(data / "voronoi_heat.zarr")
+    assert "transport_simulate" in planned(smoke_run)
+    snakemake(smoke_run, "-c2", "data/smoke/transport/voronoi_heat.json", *SMOKE)
+    assert (data / "voronoi_heat.json").read_bytes() == before
+    assert planned(smoke_run) == set()
+
+
+def test_touched_source_code_reruns_nothing(smoke_run):
+    with changed(smoke_run / "src/phasemill/transport/solver.py", "Explicit Euler", "Euler, explicit"):
+        assert planned(smoke_run) == set()
+
+
+# ---- faults
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory) -> Path:
+    """A clone of its own for runs that get killed."""
+    return copy_checkout(tmp_path_factory.mktemp("faulty"))
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """Snakemake in a process group of its own, so that a test can kill it with all its jobs."""
+    return subprocess.Popen(
+        [SNAKEMAKE, "-c2", *words, *SMOKE],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(found: object, process: subprocess.Popen[str], seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not found():  # type: ignore[operator]
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_killed_snakemake_goes_on_after_unlock(faulty):
+    """kill -9 of Snakemake and its jobs while a store is half-written, then while a training is at work."""
+    import os
+
+    results = faulty / "results/smoke/transport/transport_trained"
+    for moment in (
+        lambda: list(faulty.glob("data/smoke/transport/.voronoi_heat.zarr.partial")),
+        lambda: list(results.glob("checkpoints/*/step-*.pt")),
+    ):
+        process = start(faulty, "models")
+        wait_for(moment, process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if (faulty / "data/smoke/transport/voronoi_heat.json").exists():
+            store.open_dataset(faulty / "data/smoke/transport/voronoi_heat.zarr")
+        assert not (results / "model.safetensors").exists()
+        blocked = snakemake(faulty, "-c2", "models", *SMOKE, check=False)
+        assert "LockException" in blocked.stdout
+        unlock = subprocess.run(
+            [sys.executable, "workflow/unlock.py"], cwd=faulty, capture_output=True, text=True, check=True
+        )
+        assert "clearing the lock of a run that was killed" in unlock.stdout
+    snakemake(faulty, "-c2", "models", *SMOKE)
+    assert "goes on at step" in (faulty / "logs/smoke/transport/train.log").read_text()
+
+
+def test_a_killed_job_is_remade_by_a_plain_rerun(faulty):
+    """kill -9 of one job alone: Snakemake reports it and a plain rerun completes."""
+    import psutil
+
+    target = faulty / "results/smoke/transport/transport_trained/model.safetensors"
+    target.unlink(missing_ok=True)
+    shutil.rmtree(target.parent / "checkpoints")
+    process = start(faulty, "models")
+    wait_for(lambda: list(target.parent.glob("checkpoints/*/step-*.pt")), process)
+    for child in psutil.Process(process.pid).children(recursive=True):
+        if "phasemill" in child.cmdline():
+            child.kill()
+    assert process.wait(timeout=60) == 1
+    assert not target.exists()
+    snakemake(faulty, "-c2", "models", *SMOKE)
+    assert target.exists()
+
+
+def test_the_same_configuration_gives_the_same_data_and_model(smoke_run, faulty):
+    """Also after all those kills: bit-equal data and weights."""
+    from safetensors.numpy import load_file
+
+    name = "data/smoke/transport/voronoi_heat.json"
+    assert (smoke_run / name).read_bytes() == (faulty / name).read_bytes()
+    model = "results/smoke/transport/transport_trained/model.safetensors"
+    one, other = load_file(smoke_run / model), load_file(faulty / model)
+    assert all((one[key] == other[key]).all() for key in one)
+
+
+def test_unlock_respects_a_living_owner(faulty):
+    (faulty / "logs/smoke").mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(faulty / "data")
+    process = start(faulty, "truth")
+    try:
+        wait_for(lambda: list((faulty / ".snakemake/locks").glob("*")), process)
+        done = subprocess.run([sys.executable, "workflow/unlock.py"], cwd=faulty, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert f"another run (process {process.pid}) is at work" in done.stderr
+    finally:
+        process.wait(timeout=240)
