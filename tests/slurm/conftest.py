@@ -1,14 +1,12 @@
 """A real one-node Slurm for the tests of this folder; where Slurm is absent they are skipped and say so."""
 
-import sys
+from __future__ import annotations
+
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for cluster.py, which also runs by hand
-
-from cluster import Cluster, one_node_slurm, skip_reason
+from tests.slurm.cluster import Cluster, one_node_slurm, skip_reason
 
 
 @pytest.fixture(scope="module")

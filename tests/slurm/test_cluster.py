@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cluster as slurm
 import pytest
-from cluster import Cluster, one_node_slurm, skip_reason, wait_until
 
-pytestmark = pytest.mark.slurm
+from tests.slurm import cluster as slurm
+from tests.slurm.cluster import Cluster, one_node_slurm, skip_reason, wait_until
+
 needs_slurm = pytest.mark.skipif(skip_reason() is not None, reason=skip_reason() or "")
 
 

@@ -7,10 +7,8 @@ preemption would do it. `pytest tests/slurm/test_pipeline.py -s` prints the list
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,12 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Job, wait_until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(900)]
+from tests.conftest import SNAKEMAKE, copy_checkout
+from tests.slurm.cluster import Cluster, Job, wait_until
 
-ROOT = Path(__file__).parents[2]
-SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 PROFILE = ["--profile", "slurm", "all", "--configfile", "config/smoke.yaml", "config/longer.yaml"]
 # The profile's 20 s between looks at the queue suit jobs of hours. After a look that finds nothing finished the
 # executor waits 10 s longer, so the best first wait is a little more than a short job (two starts of Snakemake).
@@ -31,7 +27,7 @@ SWIFT = ["--slurm-init-seconds-before-status-checks", "12"]
 LONGER = """\
 # Long enough to be requeued in the middle on any machine.
 transport: {training: {patience: 1000}}
-scales: {smoke: {transport: {training: {epochs: 60}}}}
+scales: {smoke: {transport: {training: {epochs: 120}}}}
 """
 LOCAL = {"all"}
 
@@ -60,16 +56,6 @@ def rule(job: Job) -> str:
     return job.comment.removeprefix("rule_").partition("_wildcards_")[0]
 
 
-def copy_tree(target: Path) -> None:
-    """What a fresh clone would hold: tracked files and new ones that git does not ignore."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
-    for name in filter(None, names):
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
-
-
 def text_of(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
@@ -81,8 +67,7 @@ def checkpoint_steps(clone: Path) -> list[int]:
 
 @pytest.fixture(scope="module")
 def run(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    clone = tmp_path_factory.mktemp("clone")
-    copy_tree(clone)
+    clone = copy_checkout(tmp_path_factory.mktemp("clone"))
     (clone / "config/longer.yaml").write_text(LONGER)
     log_file = clone / "snakemake.log"
     with log_file.open("w") as output:
@@ -112,7 +97,7 @@ def run(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
         training = clone / "logs/smoke/transport/train.log"
         wait_for("the training begins", lambda: "starts at step 0 of" in text_of(training), seconds=180)
-        time.sleep(5)  # some steps; it is asked to stop long before its first regular checkpoint
+        time.sleep(3)  # some steps; it is asked to stop long before its first regular checkpoint
         requeued = job_of("transport_train")
         cluster.run("scontrol", "requeue", str(requeued.id))
         wait_for("the training waits", lambda: job_of("transport_train").state == "PENDING", seconds=30)

@@ -165,7 +165,7 @@ def train(
         monitor="validation_safe",
         patience=settings.patience,
         patience_after=round(settings.phase_one * steps),
-        checkpoint_seconds=30,
+        checkpoint_seconds=5,
         label="transport_estimator",
     )
     card = {
