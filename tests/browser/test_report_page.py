@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from selenium.webdriver import Chrome
 
+from phasemill.config import BENCHMARKS
+
 WIDTHS = (1280, 390)
 pytestmark = pytest.mark.browser
 
@@ -61,6 +63,14 @@ def _outside_requests(driver: Chrome) -> list[str]:
 @pytest.mark.parametrize("page", ["transport/zero_shot/report.html", "transport/hostile/report.html", "index.html"])
 def test_sample_page(driver: Chrome, sample_results: Path, page: str, width: int) -> None:
     check_page(driver, sample_results / page, width)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_pages_of_a_real_run(driver: Chrome, smoke_run: Path, width: int) -> None:
+    pages = sorted((smoke_run / "results").rglob("*.html"))
+    assert len(pages) == 1 + len(BENCHMARKS)
+    for path in pages:
+        check_page(driver, path, width)
 
 
 def test_hostile_text_stays_text(driver: Chrome, sample_results: Path) -> None:

@@ -222,7 +222,8 @@ def _provenance_cell(stage: dict[str, Any], key: str) -> Cell:
 def number(value: Cell) -> str:
     """A number as people read it: four significant digits, more where rounding would turn a miss into 1.
 
-    Text passes through, `None` is a dash, very small and very large numbers get a power of ten.
+    Text passes through, `None` is a dash, very small and very large numbers get a power of ten, and what is a
+    hair below 1 is written as 1 minus its gap.
     """
     if value is None:
         return "\N{EM DASH}"
@@ -238,14 +239,21 @@ def number(value: Cell) -> str:
     if size == 0.0:
         text = "0"
     elif size < 1e-3 or size >= 1e5:
-        mantissa, exponent = f"{value:.2e}".split("e")
-        power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-        text = f"{mantissa.rstrip('0').rstrip('.')}\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}10{power}"
+        text = _power_of_ten(value)
+    elif 0.0 < 1.0 - value < 1e-6:
+        text = f"1\N{NO-BREAK SPACE}-\N{NO-BREAK SPACE}{_power_of_ten(gap, digits=0)}"
     else:
         near_one = 0 if gap == 0.0 else 1 + math.ceil(-math.log10(gap))
         digits = min(12, max(4, near_one, len(str(int(size)))))
         text = f"{value:,.{digits}g}"
     return _grouped(text)
+
+
+def _power_of_ten(value: float, digits: int = 2) -> str:
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    short = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{short}\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}10{power}"
 
 
 def _grouped(text: str) -> str:

@@ -61,7 +61,7 @@ def _errors(output: Path, metrics: dict[str, Any]) -> dict[str, str]:
         ax.plot(values, places, figures.MARKERS[group], color=figures.PALETTE[group], markersize=8, label=regime)
     ax.set(xscale="log", xlabel="mean |error| of kappa", yticks=range(len(methods)), yticklabels=list(methods))
     ax.set_ylim(len(methods) - 0.5, -0.5)
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper right")
     caption = (
         "Mean absolute error over the held-out videos, per direction of time, beside the trivial constant estimate."
     )
