@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,7 +96,7 @@ def run(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
         training = clone / "logs/smoke/transport/train.log"
         wait_for("the training begins", lambda: "starts at step 0 of" in text_of(training), seconds=180)
-        time.sleep(3)  # some steps; it is asked to stop long before its first regular checkpoint
+        wait_for("a checkpoint", lambda: max(checkpoint_steps(clone), default=0) > 0, seconds=120)
         requeued = job_of("transport_train")
         cluster.run("scontrol", "requeue", str(requeued.id))
         wait_for("the training waits", lambda: job_of("transport_train").state == "PENDING", seconds=30)
