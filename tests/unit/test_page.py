@@ -114,6 +114,13 @@ def test_pages_show_numbers_verdicts_sources_and_provenance(folder: Path, which:
     assert "abababababab + uncommitted changes" in text
 
 
+def test_a_headline_shows_the_papers_value_of_its_claim(folder: Path) -> None:
+    metrics = read_json(folder / "metrics.json")
+    metrics["headline"][0] |= {"claim": "transport.zero_shot.mae", "note": "same videos"}
+    write_json(folder / "metrics.json", metrics)
+    assert "paper: 0.0117; same videos" in pages(folder)["report"].read_text()
+
+
 def test_index_links_to_the_pages_and_lists_a_shared_stage_once(folder: Path) -> None:
     index = pages(folder)["index"]
     links = {

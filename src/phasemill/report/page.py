@@ -33,10 +33,13 @@ class _Model(BaseModel):
 
 
 class Headline(_Model):
+    """One number of the first screen; with `claim`, the paper's value of that claim is shown in the note."""
+
     label: str
     value: Cell
     unit: str = ""
     note: str = ""
+    claim: str = ""
 
 
 class Table(_Model):
@@ -150,10 +153,15 @@ def _load(folder: Path, prefix: str, figures: int | None = None) -> Benchmark:
     for n, entry in enumerate(_input(folder, "figures/figures.json", _as(list[FigureEntry]))[:figures]):
         read = partial(_figure, prefix=f"{prefix}{n}-", entry=entry)
         plotted.append(_input(folder, f"figures/{entry.file}", read))
+    metrics, rows = _input(folder, "metrics.json", _as(Metrics)), _input(folder, "claims.csv", claims.read)
+    papers = {row.claim: row.paper_value for row in rows}
+    for item in metrics.headline:
+        if item.claim in papers:
+            item.note = "; ".join(filter(None, [f"paper: {number(papers[item.claim])}", item.note]))
     return Benchmark(
         folder,
-        _input(folder, "metrics.json", _as(Metrics)),
-        _input(folder, "claims.csv", claims.read),
+        metrics,
+        rows,
         plotted,
         _input(folder, "provenance.json", _as(list[dict[str, Any]])),
     )

@@ -92,9 +92,9 @@ def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1, d
             f"{job.zero_shot.steps} steps of Adam. Both propagate in the stable, smoothing direction."
         ),
         "headline": [
-            headline("mean |error|, direct", best["all"]["mae"], "paper's zero-shot network: 0.0117"),
+            headline("mean |error|, direct", best["all"]["mae"], claim="transport.zero_shot.mae"),
             headline(f"mean |error|, {methods[1].label}", net["all"]["mae"], "same videos"),
-            headline("R2 of kappa, mobility, direct", best["mobility"]["r2"], "paper: 0.9674"),
+            headline("R2 of kappa, mobility, direct", best["mobility"]["r2"], claim="transport.zero_shot.mobility_r2"),
             headline("one video, direct", 1e3 * methods[0].median_seconds, "frames in memory to answer", "ms"),
             headline("direct is faster by", methods[1].median_seconds / methods[0].median_seconds, "same run", "x"),
         ],
@@ -187,10 +187,15 @@ def trained(
             "the video."
         ),
         "headline": [
-            headline("mean |error| after test-time training", tuned["all"]["mae"], "paper: 0.0749"),
+            headline("mean |error| after test-time training", tuned["all"]["mae"], claim="transport.trained.mae"),
             headline("mean |error| as trained", plain["all"]["mae"], "no look at the video's own loss"),
             headline("mean |error| of a constant kappa", baseline["all"]["mae"], "the trivial estimator"),
-            headline("R2 of kappa, diffusion", tuned["diffusion"]["r2"], "after test-time training; paper: 0.9831"),
+            headline(
+                "R2 of kappa, diffusion",
+                tuned["diffusion"]["r2"],
+                "after test-time training",
+                claim="transport.trained.diffusion_r2",
+            ),
             headline("R2 of kappa, mobility", tuned["mobility"]["r2"], "after test-time training"),
         ],
         "tables": [recovery_table(methods, scores), training_table(card)],

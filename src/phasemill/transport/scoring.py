@@ -64,9 +64,9 @@ def score(rows: Sequence[Row], kappa: Sequence[float]) -> Scores:
     return scores
 
 
-def headline(label: str, value: float | None, note: str, unit: str = "") -> dict[str, Any]:
-    """One number of the first screen of a report."""
-    return {"label": label, "value": value, "unit": unit, "note": note}
+def headline(label: str, value: float | None, note: str = "", unit: str = "", claim: str = "") -> dict[str, Any]:
+    """One number of the first screen of a report; the page adds the paper's value of `claim`."""
+    return {"label": label, "value": value, "unit": unit, "note": note, "claim": claim}
 
 
 def recovery_table(methods: Sequence[Estimates], scores: Mapping[str, Scores]) -> dict[str, Any]:
