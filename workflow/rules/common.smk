@@ -45,9 +45,14 @@ def short(wildcards, attempt):
     return 10 * attempt
 
 
-def memory(mb):
-    """Resource function: memory, more with each attempt."""
-    return lambda wildcards, attempt: mb * attempt
+def memory(mb, paper=None):
+    """Resource function: memory, more with each attempt; `paper` where that scale needs more."""
+
+    def needed(wildcards, attempt):
+        large = paper if paper and wildcards.scale == "paper" else mb
+        return large * attempt
+
+    return needed
 
 
 def results(benchmark, name, scale="{scale}"):

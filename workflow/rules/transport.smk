@@ -66,7 +66,7 @@ rule transport_train:
     threads: 1
     resources:
         **site(),
-        mem_mb=memory(4000),
+        mem_mb=memory(4000, paper=14000),
         runtime=minutes("transport_trained"),
     params:
         spec=spec("transport_estimator"),
@@ -134,15 +134,15 @@ rule transport_evaluate_trained:
         "logs/{scale}/transport/evaluate_trained.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: 2
     resources:
         **site(),
-        mem_mb=memory(4000),
+        mem_mb=memory(4000, paper=6000),
         runtime=minutes("transport_trained"),
     params:
         spec=spec("transport_trained"),
         folder=lambda wildcards, output: os.path.dirname(output.metrics),
-        threads=1,
+        threads=2,
         device=CONFIG.device,
     shell:
         "python -m phasemill evaluate transport_trained --spec {params.spec:q} --data {input.zarr}"
