@@ -20,19 +20,7 @@ from pydantic import ValidationError
 
 from phasemill import __version__, config
 from phasemill.core.environment import use_threads
-from phasemill.core.errors import InputError
-
-# What each verb can do: name -> "module:function". A new system adds its lines here.
-SIMULATIONS = {"voronoi_heat": "phasemill.transport.dataset:simulate"}
-TRAININGS = {"transport_estimator": "phasemill.transport.train:train"}
-EVALUATIONS = {
-    "transport_zero_shot": "phasemill.transport.evaluate:zero_shot",
-    "transport_trained": "phasemill.transport.evaluate:trained",
-}
-DRAWINGS = {
-    "transport_zero_shot": "phasemill.transport.figures:zero_shot",
-    "transport_trained": "phasemill.transport.figures:trained",
-}
+from phasemill.core.errors import InputError, unknown
 
 app = typer.Typer(
     name="phasemill",
@@ -53,7 +41,7 @@ Folder = Annotated[Path, typer.Argument(help="Folder of a benchmark: results/SCA
 @app.command()
 def simulate(name: str, spec: Spec, output: Output, threads: Threads = 1) -> None:
     """Make a data set: numba ground truth into Zarr."""
-    _find(SIMULATIONS, name, threads)(_parse(name, spec), output, threads=threads)
+    _find("simulate", name, threads)(_parse(name, spec), output, threads=threads)
 
 
 @app.command()
@@ -77,7 +65,7 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train a model; stops cleanly on SIGTERM and goes on from its checkpoint when run again."""
-    job = _find(TRAININGS, name, threads)
+    job = _find("train", name, threads)
     job(_parse(name, spec), data, output, checkpoints=checkpoints, history=history, threads=threads, device=device)
 
 
@@ -95,21 +83,21 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Evaluate a benchmark: fields, metrics and claims."""
-    job = _find(EVALUATIONS, name, threads)
+    job = _find("evaluate", name, threads)
     named = {"model": model, "history": history, "compare": compare}
     extra = {key: value for key, value in named.items() if value is not None}
     from phasemill.report import claims
 
     metrics = job(_parse(name, spec), data, output, threads=threads, device=device, **extra)
     command = f"snakemake -c all {name} --config scale={scale}"
-    claims.write(output / "claims.csv", metrics["claims"], scale, command)
+    claims.write(output / "claims.csv", metrics["claims"], scale, command, metrics.pop("claim_notes", None))
     _write_metrics(output, {**metrics, "benchmark": name, "wing": config.BENCHMARKS[name], "scale": scale})
 
 
 @app.command()
 def draw(name: str, folder: Folder, output: Output) -> None:
     """Draw the figures of an evaluated benchmark."""
-    _find(DRAWINGS, name, 1)(folder, output)
+    _find("evaluate", name, 1, drawing=True)(folder, output)
 
 
 @app.command()
@@ -140,7 +128,7 @@ def print_spec(
 ) -> None:
     """Print the parameters (JSON) that the workflow hands to a job."""
     if job not in config.JOBS:
-        raise InputError(config.unknown(job, config.JOBS, "job"))
+        raise InputError(unknown(job, config.JOBS, "job"))
     raw = _read_yaml(configfile) | ({"scale": scale} if scale else {})
     settings = config.load(raw)
     typer.echo(settings.spec(job, settings.scale))
@@ -169,17 +157,19 @@ def main() -> None:
         sys.exit(f"phasemill: {error}")
 
 
-def _find(table: dict[str, str], name: str, threads: int) -> Callable[..., Any]:
-    if name not in table:
-        raise InputError(config.unknown(name, table, "name"))
+def _find(verb: str, name: str, threads: int, drawing: bool = False) -> Callable[..., Any]:
+    """The function behind a job, or the one that draws it; imported once the threads are fixed."""
+    known = {job: model for job, model in config.JOBS.items() if model.verb == verb}
+    if name not in known:
+        raise InputError(unknown(name, known, "name"))
     use_threads(threads)
-    module, function = table[name].split(":")
+    module, function = (known[name].drawing if drawing else known[name].function).split(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return found
 
 
 def _parse(job: str, text: str) -> Any:
-    _, model = config.JOBS[job]
+    model = config.JOBS[job]
     try:
         return model.model_validate_json(text)
     except ValidationError as error:

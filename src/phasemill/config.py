@@ -8,178 +8,41 @@ Only the Snakefile and the command line read configuration files; jobs get their
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from phasemill.core.errors import InputError
+from phasemill.core.blocks import Block, Count, Job
+from phasemill.core.errors import InputError, unknown
+from phasemill.transport import config as transport
 
 SCALES = ("smoke", "laptop", "paper")
 DEFAULT_SCALE: Literal["laptop"] = "laptop"
 
-# Every benchmark is a named target, a folder results/{scale}/{wing}/{benchmark}/ and a page.
-BENCHMARKS = {"transport_zero_shot": "transport", "transport_trained": "transport"}
-WINGS = tuple(sorted(set(BENCHMARKS.values())))
+# A new wing adds its jobs here and its block to `Scale`.
+WINGS = {"transport": transport.JOBS}
+
+JOBS: dict[str, type[Job]] = {name: job for jobs in WINGS.values() for name, job in jobs.items()}
+WING_OF = {name: wing for wing, jobs in WINGS.items() for name in jobs}
+
+# Every evaluation is a benchmark: a named target, a folder results/{scale}/{wing}/{benchmark}/ and a page.
+BENCHMARKS = {name: WING_OF[name] for name, job in JOBS.items() if job.verb == "evaluate"}
 
 # Target of the workflow -> its benchmarks: each benchmark by itself, and each wing as a whole.
 TARGETS = {name: [name] for name in BENCHMARKS} | {
     wing: [name for name, its in BENCHMARKS.items() if its == wing] for wing in WINGS
 }
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-
 
 class ConfigError(InputError):
     """All problems of a configuration, one per line, each with its dotted path."""
 
 
-class Block(BaseModel):
-    """A part of the configuration; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Range(Block):
-    """A closed interval from which values are drawn."""
-
-    low: float = Field(ge=0)
-    high: float = Field(gt=0)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Range:
-        if self.low > self.high:
-            raise ValueError(f"low {self.low:g} is above high {self.high:g}")
-        return self
-
-
-class Grains(Block):
-    """Number of Voronoi grains, drawn uniformly (both ends included)."""
-
-    low: int = Field(ge=2)
-    high: int = Field(ge=2)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Grains:
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}")
-        return self
-
-
-class VoronoiHeat(Block):
-    """The data set: heat equation from rough periodic Voronoi tessellations."""
-
-    size: int = Field(ge=8, description="cells per side of the periodic square")
-    dx: Positive = Field(description="grid spacing")
-    dt: Positive = Field(description="time step of the explicit Euler solver")
-    steps: Count = Field(description="time steps of each simulation")
-    save_every: Count = Field(description="time steps between stored frames")
-    simulations: int = Field(ge=3, description="base simulations; each serves both directions of time")
-    validation: Count = Field(description="base simulations for model selection and early stopping")
-    test: Count = Field(description="held-out base simulations")
-    kappa: Range = Field(description="coefficient kappa, drawn uniformly")
-    grains: Grains
-    interface_width: Positive = Field(description="width w of the initial interfaces")
-    roughness: float = Field(ge=0, description="amplitude of the boundary roughness, in units of w")
-    correlation_length: Positive = Field(description="correlation length of the roughness")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> VoronoiHeat:
-        if self.steps % self.save_every:
-            raise ValueError(f"steps {self.steps} is not a multiple of save_every {self.save_every}")
-        if self.steps // self.save_every < 2:
-            raise ValueError("fewer than 3 frames per simulation; raise steps or lower save_every")
-        if self.validation + self.test >= self.simulations:
-            raise ValueError(
-                f"validation {self.validation} + test {self.test} leave none of {self.simulations} simulations to train"
-            )
-        return self
-
-
-class Estimator(Block):
-    """Autoencoder and attention estimator of the coefficient (SAFE-PIT-CM, section 2.3)."""
-
-    channels: Count = Field(description="channels of encoder and decoder")
-    features: Count = Field(description="length d of the feature vector per frame")
-
-    @model_validator(mode="after")
-    def _divisible(self) -> Estimator:
-        if self.features % 4:
-            raise ValueError(f"features {self.features} is not divisible by the 4 attention heads")
-        return self
-
-
-class LossWeights(Block):
-    """Weights of eq. 8."""
-
-    safe: float = Field(ge=0)
-    reconstruction: float = Field(ge=0)
-    identity: float = Field(ge=0)
-    bounds: float = Field(ge=0)
-
-
-class EstimatorTraining(Block):
-    """Two-phase training of the estimator (section 2.6)."""
-
-    epochs: Count
-    phase_one: float = Field(ge=0, le=1, description="share of the epochs with frozen encoder and decoder")
-    batch: Count = Field(description="videos per step")
-    frames: int = Field(ge=3, description="frames of a video that are used, evenly spaced")
-    learning_rate_estimator: Positive
-    learning_rate_autoencoder: Positive
-    plateau_factor: float = Field(gt=0, lt=1)
-    plateau_patience: Count = Field(description="validations without gain before the learning rate drops")
-    patience: Count = Field(description="validations without gain before training stops")
-    kappa: Range = Field(description="bounds of eq. 12")
-    weights: LossWeights
-
-
-class ZeroShot(Block):
-    """Recovery from one video without training data."""
-
-    steps: Count = Field(description="Adam steps of the fresh network")
-    learning_rate: Positive
-    kappa: Range = Field(description="bracket of the direct minimisation")
-    field_frames: int = Field(ge=2, description="frames per simulation kept in fields.zarr, evenly spaced")
-
-
-class Trained(Block):
-    """Recovery with the trained estimator."""
-
-    test_time_steps: int = Field(ge=0, description="steps of test-time training per held-out video")
-    field_frames: int = Field(ge=2, description="frames per simulation kept in fields.zarr, evenly spaced")
-
-
-class Transport(Block):
-    """The transport wing: Voronoi heat, time-reversed mobility, recovery of kappa."""
-
-    data: VoronoiHeat
-    estimator: Estimator
-    training: EstimatorTraining
-    zero_shot: ZeroShot
-    trained: Trained
-
-    @model_validator(mode="after")
-    def _frames_fit(self) -> Transport:
-        stored = self.data.steps // self.data.save_every + 1
-        for name, wanted in (
-            ("training.frames", self.training.frames),
-            ("zero_shot.field_frames", self.zero_shot.field_frames),
-            ("trained.field_frames", self.trained.field_frames),
-        ):
-            if wanted > stored:
-                raise ValueError(f"{name} {wanted} exceeds the {stored} stored frames of a simulation")
-        if (stored - 1) % (self.training.frames - 1):
-            raise ValueError(f"training.frames {self.training.frames} cannot be evenly spaced over {stored} frames")
-        return self
-
-
 class Scale(Block):
     """Everything that one scale decides."""
 
-    transport: Transport
+    transport: transport.Transport
     minutes: dict[str, Count] = Field(description="Slurm run time per benchmark, first attempt")
 
     @field_validator("minutes")
@@ -190,52 +53,6 @@ class Scale(Block):
         if missing := sorted(set(BENCHMARKS) - set(minutes)):
             raise ValueError(f"no run time for {', '.join(missing)}")
         return minutes
-
-
-class Job(Block):
-    """What one job gets as `--spec`: exactly the part of the configuration on which its result depends.
-
-    `version` is raised by hand when the code behind the job changes its result; Snakemake then remakes it.
-    """
-
-    version: Literal[1] = 1
-    seed: int
-
-
-class VoronoiHeatJob(Job):
-    """Simulate the data set `voronoi_heat`."""
-
-    data: VoronoiHeat
-
-
-class EstimatorJob(Job):
-    """Train the estimator."""
-
-    estimator: Estimator
-    training: EstimatorTraining
-
-
-class ZeroShotJob(Job):
-    """Evaluate recovery without training data."""
-
-    estimator: Estimator
-    zero_shot: ZeroShot
-
-
-class TrainedJob(Job):
-    """Evaluate the trained estimator, before and after test-time training."""
-
-    estimator: Estimator
-    training: EstimatorTraining
-    trained: Trained
-
-
-JOBS: dict[str, tuple[str, type[Job]]] = {
-    "voronoi_heat": ("transport", VoronoiHeatJob),
-    "transport_estimator": ("transport", EstimatorJob),
-    "transport_zero_shot": ("transport", ZeroShotJob),
-    "transport_trained": ("transport", TrainedJob),
-}
 
 
 class Slurm(Block):
@@ -259,7 +76,7 @@ class Config(Block):
 
     def spec(self, job: str, scale: str) -> str:
         """The JSON that `job` gets as `--spec` at a scale."""
-        wing, model = JOBS[job]
+        wing, model = WING_OF[job], JOBS[job]
         known = {**dict(getattr(self.scales[scale], wing)), "seed": self.seed}  # type: ignore[index]
         return model(**{name: known[name] for name in model.model_fields if name in known}).model_dump_json()
 
@@ -361,13 +178,6 @@ def _siblings(location: tuple[int | str, ...]) -> list[str]:
         names = list(model.model_fields)
         return names + list(WINGS) if model is Config else names
     return []
-
-
-def unknown(name: str, known: Any, kind: str = "key") -> str:
-    """One sentence about an unknown name, with the nearest known one."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(known))}"
-    return f"unknown {kind} '{name}'; {hint}"
 
 
 def _message(problems: list[str]) -> str:

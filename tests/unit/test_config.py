@@ -57,7 +57,8 @@ def test_the_command_line_may_give_numbers_as_text(raw):
         ("transport.data.dx", "wide", "transport.data.dx: Input should be a valid number"),
         ("transport.data.dx", float("nan"), "transport.data.dx: Input should be"),
         ("transport.dta", {}, "transport.dta: unknown key 'dta'; did you mean 'data'?"),
-        ("transport.data.kappa", {"low": 2, "high": 1}, "transport.data.kappa: low 2 is above high 1"),
+        ("transport.data.kappa", {"low": 2, "high": 1}, "transport.data.kappa: low 2 is not below high 1"),
+        ("transport.zero_shot.kappa", {"low": 0.2, "high": 2}, "transport: zero_shot.kappa 0.2 to 2 must enclose data.kappa 0.1 to 0.7"),
         ("scales.smoke.transport.data.sise", 3, "scales.smoke.transport.data.sise: unknown key 'sise'; did you mean 'size'?"),
         ("scales.paper.transport.data.dx", 1.0, "scales.paper.transport.data.dx: also given as transport.data.dx; keep one"),
         ("scales.paper.transport.data.steps", 77, "scales.paper.transport.data: steps 77 is not a multiple of save_every 50"),
@@ -98,7 +99,7 @@ def test_a_missing_value_is_named_at_every_scale_that_lacks_it(raw):
 
 @pytest.mark.parametrize("job", config.JOBS)
 def test_a_job_gets_exactly_what_it_uses(raw, job):
-    _, model = config.JOBS[job]
+    model = config.JOBS[job]
     for scale in config.SCALES:
         text = config.load(raw).spec(job, scale)
         assert model.model_validate_json(text).model_dump_json() == text

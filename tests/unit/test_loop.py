@@ -245,7 +245,7 @@ def test_a_checkpoint_of_changed_code_is_explained(tmp_path: Path) -> None:
         ([3, math.nan, 1, math.inf, 3, 4], 2, 0, 30, 50),
         ([6, 5, 4, 3, 2, 1], 1, 0, 60, 60),
         ([1, 2, 3, 4, 5, 6], 2, 0, 10, 30),
-        ([1, 2, 3, 4, 5, 6], 2, 30, 10, 50),
+        ([1, 2, 3, 4, 5, 6], 1, 30, 40, 50),
     ],
 )
 def test_best_weights_and_early_stopping(
@@ -257,7 +257,7 @@ def test_best_weights_and_early_stopping(
         seen[10 * (len(seen) + 1)] = toy.net[0].weight.detach().clone()
         return {"validation_loss": scores[len(seen) - 1]}
 
-    result = toy.train(tmp_path, validate=validate, patience=patience, patience_after=after)
+    result = toy.train(tmp_path, validate=validate, patience=patience, select_after=after)
     assert (result.best_step, result.best, result.step) == (best_step, scores[best_step // 10 - 1], stopped_at)
     assert torch.equal(toy.net[0].weight, seen[best_step])
     assert len(toy.steps_done) == stopped_at

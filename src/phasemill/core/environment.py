@@ -12,6 +12,10 @@ def prepend(variable: str, folder: str) -> None:
 
 
 def use_threads(threads: int) -> None:
-    """Fix the threads of numba, BLAS and torch; call it before any of them is imported."""
+    """Fix the threads of numba, BLAS and torch; call it before any of them is imported.
+
+    Waiting threads sleep: where cores are shared, spinning ones can make a job ten times slower.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(threads)

@@ -107,7 +107,7 @@ def train(
     validate: Callable[[], Mapping[str, float]] | None = None,
     monitor: str | None = None,
     patience: int | None = None,
-    patience_after: int = 0,
+    select_after: int = 0,
     checkpoint_seconds: float = 60.0,
     checkpoint_every: int | None = None,
     log_seconds: float = 10.0,
@@ -129,8 +129,8 @@ def train(
         averaged since the previous row, validation metrics. Rewritten whole with each checkpoint.
     validate: returns validation metrics; the modules are in eval mode meanwhile.
     monitor: validation metric, lower is better, for best weights, `patience` and ReduceLROnPlateau.
-    patience, patience_after: stop after so many validations without a new best; those up to step
-        `patience_after` (a first phase, a warm-up) do not count.
+    patience: stop after so many validations without a new best.
+    select_after: validations up to this step (a first phase) count neither for the best weights nor for `patience`.
     checkpoint_seconds, checkpoint_every: save when so many seconds or steps have passed since the last save.
 
     Raises
@@ -196,8 +196,9 @@ def train(
                     if monitor not in measured:
                         raise LoopError(f"{label}: monitor {monitor!r} is none of {sorted(measured)}")
                     value = float(measured[monitor])
-                    state.stale += state.step > patience_after
-                    if value < state.best:
+                    selecting = state.step > select_after
+                    state.stale += selecting
+                    if selecting and value < state.best:
                         state.best, state.best_step, state.stale = value, state.step, 0
                         best_weights = {name: _copy(module) for name, module in modules.items()}
                     if isinstance(scheduler, ReduceLROnPlateau):

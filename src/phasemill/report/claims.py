@@ -67,11 +67,20 @@ class Interval(_Strict):
         return self
 
 
+class Deviation(_Strict):
+    """One point in which we differ from a paper's protocol, in words."""
+
+    what: str
+    paper: str
+    here: str
+
+
 class Paper(_Strict):
     authors: str = Field(min_length=1)
     title: str = Field(min_length=1)
     year: int
     doi: str = Field(pattern=r"^10\.\d{4,}/\S+$")
+    deviations: tuple[Deviation, ...] = ()
 
 
 class Claim(_Strict):

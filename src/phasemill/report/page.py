@@ -114,6 +114,7 @@ def write_benchmark_page(folder: Path) -> Path:
         benchmark.folder / "report.html",
         benchmark=benchmark,
         tally=_tally(benchmark.claims),
+        deviations=_deviations(benchmark.claims),
         provenance=_provenance(benchmark.provenance),
         data={
             "metrics": benchmark.metrics.model_dump(),
@@ -193,6 +194,12 @@ def _input(folder: Path, name: str, read: Callable[[Path], T]) -> T:
     except ValueError as error:
         problem = str(error)
     raise InputError(f"{path} cannot be shown ({problem}); {remedy}")
+
+
+def _deviations(rows: Sequence[claims.Row]) -> list[claims.Deviation]:
+    """Where we differ from the papers that `rows` are about."""
+    papers = claims.load().papers.values()
+    return [point for paper in papers if paper.doi in {row.doi for row in rows} for point in paper.deviations]
 
 
 def _tally(rows: Sequence[claims.Row]) -> dict[str, int]:

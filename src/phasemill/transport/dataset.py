@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from phasemill.config import VoronoiHeat, VoronoiHeatJob
 from phasemill.core import store
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
+from phasemill.transport.config import VoronoiHeat, VoronoiHeatJob
 from phasemill.transport.initial import voronoi
 from phasemill.transport.solver import integrate
 from phasemill.transport.spectra import MobilityMode, SafeScheme

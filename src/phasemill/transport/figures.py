@@ -25,8 +25,12 @@ def zero_shot(folder: Path, output: Path) -> None:
 def trained(folder: Path, output: Path) -> None:
     """Parity, error per method, training history, and fields of one video in each direction."""
     metrics = read_json(folder / "metrics.json")["metrics"]
-    tuned, plain = list(metrics["kappa"])[:2]
-    pages = [_parity(output, metrics, tuned, [plain]), _errors(output, metrics), _history(output, metrics["history"])]
+    tuned, plain, fresh = list(metrics["kappa"])[:3]
+    pages = [
+        _parity(output, metrics, tuned, [plain, fresh]),
+        _errors(output, metrics),
+        _history(output, metrics["history"]),
+    ]
     pages += _fields(output, folder)
     write_json(output / "figures.json", pages)
 
@@ -74,7 +78,7 @@ def _convergence(output: Path, metrics: dict[str, Any]) -> dict[str, str]:
     for history, truth, direction in zip(
         metrics["network_history"], metrics["truth"], metrics["direction"], strict=True
     ):
-        steps = metrics["history_every"] * np.arange(len(history))
+        steps = np.arange(len(history))
         error = np.abs(np.array(history) - truth)
         ax.semilogy(steps, np.maximum(error, 1e-8), color=figures.PALETTE[direction < 0], alpha=0.6, linewidth=1.2)
     for group, regime in enumerate(("diffusion", "mobility")):
@@ -91,12 +95,15 @@ def _history(output: Path, history: dict[str, list[float]]) -> dict[str, str]:
             ax.plot(history["step"], history[name], label=name.replace("_", " ").replace("safe", "SAFE loss"))
         ax.set(xlabel="step")
         ax.set_yscale("log")
+        if second := next((s for s, term in zip(history["step"], history["identity"], strict=True) if term), None):
+            ax.axvline(second, color=figures.GUIDE, linestyle=":", linewidth=1.2)
     axes[0, 0].set_ylabel("normalised SAFE loss")
     axes[0, 0].legend()
     axes[0, 1].set_ylabel("mean |error| of kappa, validation")
     caption = (
-        "The loss that is minimised (training) and the one that selects the model (validation); 1 is the persistence "
-        "forecast. Right: the error of kappa on the validation videos, which neither training nor selection sees."
+        "The loss that is minimised (training; from the dotted line on, phase two, that of the latent video) and the "
+        "one that selects the model (validation, of the raw video); 1 is the persistence forecast. Right: the error of "
+        "kappa on the validation videos, which neither training nor selection sees."
     )
     return _page(output, "training", figure, "Training without labels", caption)
 

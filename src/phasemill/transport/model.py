@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from phasemill.config import LossWeights
+from phasemill.transport.config import LossWeights
 from phasemill.transport.operator import safe_loss
 from phasemill.transport.spectra import SafeScheme
 
@@ -152,6 +152,8 @@ def composite_loss(
 ) -> dict[str, Tensor]:
     """L = w_safe L_safe + w_rec L_rec + w_id L_id + w_bounds L_bounds: the terms by name, and their "total".
 
+    L_rec and L_id are divided by the persistence error mean |video_{t+1} - video_t|^2, as L_safe is.
+
     Arguments:
         output: of the model for `video`.
         video: (simulation, time, x, y).
@@ -162,10 +164,11 @@ def composite_loss(
     Source: SAFE-PIT-CM, equations 8 to 12.
     """
     latents, kappas = torch.split(output.latent, 1), torch.split(output.kappa, 1)
+    persistence = video.diff(dim=1).square().mean()  # one unit for all terms: raw, L_id would weigh 1000 times less
     terms = {
         "safe": torch.cat([safe_loss(*each) for each in zip(latents, kappas, schemes, strict=True)]).mean(),
-        "reconstruction": reconstruction_loss(output.reconstruction, video),
-        "identity": identity_loss(output.latent, video),
+        "reconstruction": reconstruction_loss(output.reconstruction, video) / persistence,
+        "identity": identity_loss(output.latent, video) / persistence,
         "bounds": bounds_penalty(output.kappa, bounds),
     }
     weighted = [getattr(weights, name) * term for name, term in terms.items()]

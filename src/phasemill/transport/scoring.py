@@ -64,6 +64,11 @@ def score(rows: Sequence[Row], kappa: Sequence[float]) -> Scores:
     return scores
 
 
+def difference(one: float | None, other: float | None) -> float | None:
+    """one - other where both are known."""
+    return None if one is None or other is None else one - other
+
+
 def headline(label: str, value: float | None, note: str = "", unit: str = "", claim: str = "") -> dict[str, Any]:
     """One number of the first screen of a report; the page adds the paper's value of `claim`."""
     return {"label": label, "value": value, "unit": unit, "note": note, "claim": claim}
@@ -109,18 +114,29 @@ def stability_rows(source: xr.Dataset) -> dict[str, Any]:
 
 
 def training_table(card: Mapping[str, Any]) -> dict[str, Any]:
-    """What the training cost."""
+    """What the training cost, and how much its selected model gains on the best constant kappa."""
     provenance = card["provenance"]
     return {
         "title": "Training",
-        "columns": ["parameters", "steps", "best step", "seconds", "threads", "device"],
+        "columns": [
+            *(
+                "parameters",
+                "steps",
+                "of them phase one",
+                "best step",
+                "validation SAFE loss",
+                "same, best constant kappa",
+            ),
+            *("seconds", "threads", "device"),
+        ],
         "rows": [
             [
-                *(card[key] for key in ("parameters", "steps", "best_step")),
+                *(card[key] for key in ("parameters", "steps", "phase_one_steps", "best_step")),
+                *(card[key] for key in ("validation_safe", "validation_safe_constant")),
                 *(provenance[key] for key in ("training_seconds", "threads", "device")),
             ]
         ],
-        "note": "Model selection by the label-free SAFE loss of the validation videos.",
+        "note": "Model selection in phase two, by the label-free SAFE loss of the validation videos.",
     }
 
 
@@ -180,8 +196,9 @@ def write_fields(
         "rmse": store.Variable(frame, "1", "root mean square error of the prediction", "float64"),
         "interface_displacement": store.Variable(frame, "1", "rms distance of interfaces, a length", "float64"),
     }
-    inherited = ("equation", "scheme", "stencil", "dx", "dt", "save_every", "units", "references")
+    inherited = ("scheme", "stencil", "dx", "dt", "save_every", "units", "references")
     attrs = {"title": "Observed and predicted fields", **{key: source.attrs[key] for key in inherited}}
+    attrs["equation"] = "d phi/dt = direction kappa lap phi"
     attrs["source_digest"] = source.attrs["digest"]
     dx = float(source.attrs["dx"])
     with store.create(path, coords, variables, attrs) as writer:

@@ -2,7 +2,8 @@
 
 Phase one freezes encoder and decoder at their identity start, so the latent video is the video and the SAFE loss is a
 function of kappa alone, known from spectra computed once. Phase two trains everything with the four terms of eq. 8.
-Model selection, learning rate and early stopping see the label-free SAFE loss of the validation videos only.
+Model selection and early stopping (both within phase two) and the learning rate see the label-free SAFE loss of the
+validation videos only.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from phasemill.config import EstimatorJob, EstimatorTraining
 from phasemill.core import loop, store
 from phasemill.core.provenance import Clock, config_hash
 from phasemill.core.weights import save_model
 from phasemill.transport import dataset
+from phasemill.transport.config import EstimatorJob, EstimatorTraining
 from phasemill.transport.model import PhysicsEstimator, SafeModel, bounds_penalty, composite_loss
 from phasemill.transport.operator import SpectralLoss
 from phasemill.transport.spectra import FrameSpectra, SafeScheme
@@ -88,10 +89,10 @@ def make_step(
     training: loop.Training,
     data: Videos,
     settings: EstimatorTraining,
-    steps: int,
+    phase_one: int,
     choose: Callable[[int], np.ndarray],
 ) -> Callable[[int], dict[str, float]]:
-    """One optimiser step on the videos `choose(step)`; phase one ends after a fixed share of the steps."""
+    """One optimiser step on the videos `choose(step)`; the first `phase_one` steps train the estimator alone."""
     model = training.modules["model"]
     assert isinstance(model, SafeModel)
     bounds = (settings.kappa.low, settings.kappa.high)
@@ -99,7 +100,7 @@ def make_step(
 
     def step(index: int) -> dict[str, float]:
         chosen = torch.from_numpy(choose(index)).to(data.frames.device)
-        if index < settings.phase_one * steps:
+        if index < phase_one:
             kappa = model.estimator.from_pooled(data.pooled[chosen])
             safe = data.loss(kappa, chosen).mean()
             terms = {"safe": safe, "total": weights.safe * safe + weights.bounds * bounds_penalty(kappa, bounds)}
@@ -137,6 +138,7 @@ def train(
     training = make_training(model, settings)
     per_epoch = -(-len(training_videos) // settings.batch)
     steps = settings.epochs * per_epoch
+    phase_one = round(settings.phase_one * steps)
 
     def choose(step: int) -> np.ndarray:
         """The batch of a step: each epoch sees every video once, in an order of its own."""
@@ -154,7 +156,7 @@ def train(
     digest = store.digest(data)
     result = loop.train(
         training,
-        make_step(training, training_videos, settings, steps, choose),
+        make_step(training, training_videos, settings, phase_one, choose),
         steps=steps,
         every=per_epoch,
         seed=job.seed,
@@ -164,15 +166,23 @@ def train(
         validate=validate,
         monitor="validation_safe",
         patience=settings.patience,
-        patience_after=round(settings.phase_one * steps),
+        select_after=phase_one,
         checkpoint_seconds=5,
         label="transport_estimator",
     )
+    constants = torch.linspace(settings.kappa.low, settings.kappa.high, 400)
+    with torch.no_grad():
+        by_constant = [
+            validation_videos.loss(kappa.expand(len(validation_videos))).mean().item() for kappa in constants
+        ]
     card = {
         "spec": spec,
         "data_digest": digest,
         "steps": result.step,
+        "phase_one_steps": phase_one,
         "best_step": result.best_step,
+        "validation_safe": result.best,
+        "validation_safe_constant": min(by_constant),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "provenance": clock.record(
             "train transport_estimator",
