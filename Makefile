@@ -7,7 +7,7 @@ SNAKEMAKE := $(BIN)/snakemake
 .PHONY: run smoke test test-fast dry-run check bench lock schema clean help
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/ready ## simulate, train, evaluate and report at scale laptop
 	@$(BIN)/python workflow/unlock.py

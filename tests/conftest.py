@@ -40,9 +40,11 @@ def _shipped() -> dict[str, Any]:
 
 def copy_checkout(target: Path) -> Path:
     """What a clone of the working tree would hold: tracked files and new ones that git does not ignore."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    command = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True) if shutil.which("git") else None
+    if listed is None or listed.returncode:  # an unpacked archive
+        made = (".*", "__pycache__", "*.egg-info", "logs", "*.zarr", "smoke", "laptop", "paper")
+        return Path(shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(*made), dirs_exist_ok=True))
     for name in filter(None, listed.stdout.split("\0")):
         source = ROOT / name
         if source.is_file():
@@ -54,9 +56,12 @@ def copy_checkout(target: Path) -> Path:
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def snakemake(folder: Path, *words: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+def snakemake(
+    folder: Path, *words: str, check: bool = True, variables: dict[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Run Snakemake as a person would; standard output and error in one."""
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "SNAKEMAKE_PROFILE")}
+    environment |= variables or {}
     done = subprocess.run(
         [SNAKEMAKE, *words],
         cwd=folder,

@@ -10,11 +10,11 @@ import psutil
 
 
 def owner(folder: Path) -> psutil.Process | None:
-    """A living Snakemake, other than this process's ancestors, that works in `folder`."""
+    """A living Snakemake of this machine, or a job that outlived its Snakemake, that works in `folder`."""
     own = {process.pid for process in psutil.Process().parents()} | {psutil.Process().pid}
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if process.pid in own or not any(Path(word).name in ("snakemake", "snakemake.exe") for word in words[:3]):
+        if process.pid in own or not any(Path(word).name in ("snakemake", "phasemill") for word in words[:3]):
             continue
         try:
             if Path(process.cwd()) == folder:
@@ -33,7 +33,7 @@ def main() -> None:
         sys.exit(f"another run (process {process.pid}) is at work in {folder}; wait for it or stop it first")
     print("phasemill: clearing the lock of a run that was killed", flush=True)
     snakemake = Path(sys.executable).with_name("snakemake")
-    subprocess.run([snakemake, "--unlock", "--quiet", "all"], check=True)
+    sys.exit(subprocess.run([snakemake, "--unlock", "--quiet", "all"]).returncode)
 
 
 if __name__ == "__main__":

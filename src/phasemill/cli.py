@@ -7,15 +7,15 @@ the JSON that also stands in the rule's `params`; `phasemill spec JOB` prints it
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
-import yaml
 from pydantic import ValidationError
 
 from phasemill import __version__, config
@@ -30,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Scale = Literal["smoke", "laptop", "paper"]
 Spec = Annotated[str, typer.Option(help="Parameters as JSON; `phasemill spec JOB` prints them.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads for numba and torch; results may depend on it.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -75,20 +76,19 @@ def evaluate(
     spec: Spec,
     data: Data,
     output: Annotated[Path, typer.Option(help="Folder that gets metrics.json, claims.csv and fields.zarr.")],
-    scale: Annotated[str, typer.Option(help="Scale at which the claims are judged.")],
+    scale: Annotated[Scale, typer.Option(help="Scale at which the claims are judged.")],
     model: Annotated[Path | None, typer.Option(help="Trained model.")] = None,
     history: Annotated[Path | None, typer.Option(help="History of the training.")] = None,
     compare: Annotated[Path | None, typer.Option(help="metrics.json of a benchmark to compare with.")] = None,
     threads: Threads = 1,
-    device: Device = "auto",
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; for evaluations that use a GPU.")] = None,
 ) -> None:
     """Evaluate a benchmark: fields, metrics and claims."""
     job = _find("evaluate", name, threads)
-    named = {"model": model, "history": history, "compare": compare}
-    extra = {key: value for key, value in named.items() if value is not None}
+    extra = _fitting(name, job, {"model": model, "history": history, "compare": compare, "device": device})
     from phasemill.report import claims
 
-    metrics = job(_parse(name, spec), data, output, threads=threads, device=device, **extra)
+    metrics = job(_parse(name, spec), data, output, threads=threads, **extra)
     command = f"snakemake -c all {name} --config scale={scale}"
     claims.write(output / "claims.csv", metrics["claims"], scale, command, metrics.pop("claim_notes", None))
     _write_metrics(output, {**metrics, "benchmark": name, "wing": config.BENCHMARKS[name], "scale": scale})
@@ -96,8 +96,10 @@ def evaluate(
 
 @app.command()
 def draw(name: str, folder: Folder, output: Output) -> None:
-    """Draw the figures of an evaluated benchmark."""
-    _find("evaluate", name, 1, drawing=True)(folder, output)
+    """Draw the figures of an evaluated benchmark into FOLDER/figures, with their list as output."""
+    from phasemill.core.files import write_json
+
+    write_json(output, _find("evaluate", name, 1, drawing=True)(folder, folder / "figures"))
 
 
 @app.command()
@@ -129,8 +131,7 @@ def print_spec(
     """Print the parameters (JSON) that the workflow hands to a job."""
     if job not in config.JOBS:
         raise InputError(unknown(job, config.JOBS, "job"))
-    raw = _read_yaml(configfile) | ({"scale": scale} if scale else {})
-    settings = config.load(raw)
+    settings = config.load(config.read_yaml(configfile) | ({"scale": scale} if scale else {}))
     typer.echo(settings.spec(job, settings.scale))
 
 
@@ -155,6 +156,8 @@ def main() -> None:
         app()
     except InputError as error:
         sys.exit(f"phasemill: {error}")
+    except OSError as error:  # a folder that cannot be written, a full disk
+        sys.exit(f"phasemill: {error.filename or 'file system'}: {error.strerror}; nothing was half-written")
 
 
 def _find(verb: str, name: str, threads: int, drawing: bool = False) -> Callable[..., Any]:
@@ -168,6 +171,21 @@ def _find(verb: str, name: str, threads: int, drawing: bool = False) -> Callable
     return found
 
 
+def _fitting(name: str, job: Callable[..., Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, if they are those that the job takes."""
+    takes = inspect.signature(job).parameters
+    for option, value in given.items():
+        if value is not None and option not in takes:
+            raise InputError(f"{name} takes no --{option}; leave it out")
+        if value is None and option in takes and takes[option].default is inspect.Parameter.empty:
+            raise InputError(
+                f"{name} needs --{option}; the workflow's own command line is shown by: snakemake -n -p {name}"
+            )
+        if isinstance(value, Path) and not value.exists():
+            raise InputError(f"--{option} {value} does not exist; make it with: snakemake -c all -- {value}")
+    return {option: value for option, value in given.items() if value is not None}
+
+
 def _parse(job: str, text: str) -> Any:
     model = config.JOBS[job]
     try:
@@ -175,18 +193,6 @@ def _parse(job: str, text: str) -> Any:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'JSON'}: {e['msg']}" for e in error.errors())
         raise InputError(f"--spec of {job}: {problems}; `phasemill spec {job}` prints a valid one") from None
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); name one with --configfile") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds no keys; see config/config.yaml")
-    return content
 
 
 def _write_metrics(folder: Path, metrics: dict[str, Any]) -> None:

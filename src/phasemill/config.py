@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from phasemill.core.blocks import Block, Count, Job
@@ -28,6 +30,9 @@ WING_OF = {name: wing for wing, jobs in WINGS.items() for name in jobs}
 
 # Every evaluation is a benchmark: a named target, a folder results/{scale}/{wing}/{benchmark}/ and a page.
 BENCHMARKS = {name: WING_OF[name] for name, job in JOBS.items() if job.verb == "evaluate"}
+
+DATASETS = {name: WING_OF[name] for name, job in JOBS.items() if job.verb == "simulate"}
+MODELS = {name: job.benchmark for name, job in JOBS.items() if job.verb == "train"}
 
 # Target of the workflow -> its benchmarks: each benchmark by itself, and each wing as a whole.
 TARGETS = {name: [name] for name in BENCHMARKS} | {
@@ -68,7 +73,7 @@ class Config(Block):
     """The whole configuration with the active scale's numbers."""
 
     scale: Literal["smoke", "laptop", "paper"] = DEFAULT_SCALE
-    run: list[str] = Field(description="benchmarks of `all`")
+    run: list[str] = Field(min_length=1, description="benchmarks of `all`")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = Field(ge=0, description="root of the seed tree")
     slurm: Slurm = Slurm()
@@ -82,8 +87,38 @@ class Config(Block):
 
     def minutes(self, benchmark: str, scale: str, attempt: int = 1) -> int:
         """Run time of a benchmark's longest job; grows with the attempt up to the partition's limit."""
-        wanted = self.scales[scale].minutes[benchmark] * attempt  # type: ignore[index]
-        return min(wanted, self.slurm.max_minutes) if self.slurm.max_minutes else wanted
+        return self.within_limit(self.scales[scale].minutes[benchmark] * attempt)  # type: ignore[index]
+
+    def within_limit(self, minutes: int) -> int:
+        """`minutes`, or the longest run time that the site's partitions allow."""
+        return min(minutes, self.slurm.max_minutes) if self.slurm.max_minutes else minutes
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The keys of a YAML file; an empty one has none.
+
+    Raises
+    ------
+    InputError
+        One sentence that names the file.
+    """
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); name one with --configfile") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no keys; see config/config.yaml")
+    return content
+
+
+def read_site(path: Path) -> dict[str, Any]:
+    """The settings of a site: the key `slurm` alone, so that results never depend on this file."""
+    content = read_yaml(path) if path.exists() else {}
+    if strange := [key for key in content if key != "slurm"]:
+        raise InputError(f"{path}: {unknown(str(strange[0]), ['slurm'])} (others belong into config/config.yaml)")
+    return content
 
 
 def load(raw: Mapping[str, Any]) -> Config:
@@ -98,7 +133,7 @@ def load(raw: Mapping[str, Any]) -> Config:
     problems: list[str] = []
     run = tree.get("run", "all")
     tree["run"] = list(BENCHMARKS) if run == "all" else [run] if isinstance(run, str) else run
-    if isinstance(tree["run"], list):
+    if isinstance(tree["run"], list) and all(isinstance(name, str) for name in tree["run"]):
         problems += [
             f"run: {unknown(str(name), BENCHMARKS, 'benchmark')}" for name in tree["run"] if name not in BENCHMARKS
         ]
@@ -184,6 +219,16 @@ def _message(problems: list[str]) -> str:
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     head = f"{count} in the configuration (config/config.yaml with --configfile, --config and config/site.yaml):"
     return "\n".join([head, *(f"  {problem}" for problem in problems)])
+
+
+def data_path(job: str, scale: str = "{scale}") -> str:
+    """Path of the data set that a simulation makes."""
+    return f"data/{scale}/{WING_OF[job]}/{job}.zarr"
+
+
+def result_path(benchmark: str, name: str, scale: str = "{scale}") -> str:
+    """Path of a file of a benchmark."""
+    return f"results/{scale}/{WING_OF[benchmark]}/{benchmark}/{name}"
 
 
 def schema() -> dict[str, Any]:

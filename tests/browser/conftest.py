@@ -103,7 +103,7 @@ def _write_inputs(folder: Path, title: str, random: np.random.Generator) -> None
     for name, (figure, _, _) in drawn.items():
         figures.save_svg(figure, folder / "figures" / f"{name}.svg")
     listed = [{"file": f"{name}.svg", "title": t, "caption": c} for name, (_, t, c) in drawn.items()]
-    write_json(folder / "figures" / "figures.json", listed)
+    write_json(folder / "figures.json", listed)
 
     values = dict.fromkeys(claims.load().claims)
     values |= {

@@ -24,7 +24,16 @@ from phasemill.transport.train import assemble, videos
 SPEC = {
     "seed": 5,
     "data": {
-        **{"size": 16, "dx": 0.5, "dt": 0.1, "steps": 80, "save_every": 5, "simulations": 6, "validation": 1, "test": 2},
+        **{
+            "size": 16,
+            "dx": 0.5,
+            "dt": 0.1,
+            "steps": 80,
+            "save_every": 5,
+            "simulations": 6,
+            "validation": 1,
+            "test": 2,
+        },
         **{"kappa": {"low": 0.55, "high": 0.7}, "grains": {"low": 3, "high": 5}},
         **{"interface_width": 0.25, "roughness": 0.3, "correlation_length": 2.0},
     },

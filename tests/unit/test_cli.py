@@ -50,11 +50,13 @@ def test_a_job_runs_by_hand(tmp_path):
     [
         (["spec", "voronoi_het"], "unknown job 'voronoi_het'; did you mean 'voronoi_heat'?"),
         (["spec", "voronoi_heat", "--configfile", "none.yaml"], "none.yaml cannot be read (No such file or directory)"),
-        (["spec", "voronoi_heat", "--configfile", "README.md"], "README.md"),
+        (["spec", "voronoi_heat", "--configfile", "LICENSE"], "LICENSE"),
         (["simulate", "voronoi", "--spec", "{}", "--output", "x.zarr"], "did you mean 'voronoi_heat'?"),
         (["simulate", "voronoi_heat", "--spec", "{}", "--output", "x.zarr"], "--spec of voronoi_heat: seed: Field required"),
         (["simulate", "voronoi_heat", "--spec", "{", "--output", "x.zarr"], "--spec of voronoi_heat: JSON: Invalid JSON"),
         (["statistics", "--data", "none.zarr", "--output", "x.json"], "none.zarr does not exist; make it with: snakemake"),
+        (["evaluate", "transport_trained", "--spec", "{}", "--data", "x.zarr", "--output", "y", "--scale", "smoke"], "transport_trained needs --model"),
+        (["evaluate", "transport_zero_shot", "--spec", "{}", "--data", "x.zarr", "--output", "y", "--scale", "smoke", "--device", "cpu"], "transport_zero_shot takes no --device"),
         (["report", "results/smoke/transport/none"], "figures.json is missing"),
     ],
 )  # fmt: skip
@@ -64,3 +66,23 @@ def test_bad_input_is_one_sentence(words, sentence):
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    spec = phasemill("spec", "voronoi_heat", "--scale", "smoke").stdout
+    done = phasemill("simulate", "voronoi_heat", "--spec", spec, "--output", str(tmp_path / "file" / "x.zarr"))
+    assert done.returncode == 1
+    assert f"{tmp_path / 'file'}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_reach_numba_and_torch(threads):
+    code = (
+        f"from phasemill.core.environment import use_threads; use_threads({threads}); "
+        "import phasemill.core.kernels, numba, torch; print(numba.get_num_threads(), torch.get_num_threads())"
+    )
+    environment = {"PYTHONPATH": str(ROOT / "src"), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split() == [str(threads)] * 2

@@ -65,6 +65,8 @@ def test_the_command_line_may_give_numbers_as_text(raw):
         ("scales.laptop.transport.data.test", 60, "scales.laptop.transport.data: validation 6 + test 60 leave none of 50"),
         ("scales.laptop.transport.training.frames", 31, "scales.laptop.transport: training.frames 31 cannot be evenly"),
         ("scales.laptop.minutes", {}, "scales.laptop.minutes: no run time for transport_trained, transport_zero_shot"),
+        ("run", [], "run: List should have at least 1 item"),
+        ("run", [[1]], "run.0: Input should be a valid string"),
         ("scales", {}, "scales: missing scale 'smoke'"),
         ("scales", 7, "scales: must hold the three scales"),
         ("slurm", {"acount": "x"}, "slurm.acount: unknown key 'acount'; did you mean 'account'?"),
@@ -95,6 +97,29 @@ def test_a_missing_value_is_named_at_every_scale_that_lacks_it(raw):
     del raw["scales"]["paper"]["transport"]["data"]["size"]
     with pytest.raises(config.ConfigError, match=r"scales\.paper\.transport\.data\.size: Field required"):
         config.load(raw)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("slrm: {account: x}", "site.yaml: unknown key 'slrm'; did you mean 'slurm'?"),
+        ("slurm: {}\nseed: 7", "site.yaml: unknown key 'seed'; known: slurm"),
+        ("slurm: {account: [", "site.yaml is not valid YAML: while parsing"),
+        ("just words", "site.yaml holds no keys"),
+    ],
+)
+def test_bad_site_settings_are_named(tmp_path, text, message):
+    path = tmp_path / "site.yaml"
+    path.write_text(text)
+    with pytest.raises(config.InputError, match=re.escape(message)):
+        config.read_site(path)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "slurm: {account: mine}"])
+def test_site_settings_may_be_empty(tmp_path, raw, text):
+    path = tmp_path / "site.yaml"
+    path.write_text(text)
+    assert config.load({**config.read_site(path), **raw}).slurm.account == ("mine" if text.startswith("slurm") else "")
 
 
 @pytest.mark.parametrize("job", config.JOBS)

@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "results" / "laptop" / "transport" / "zero_shot"
     write_text(folder / "figures" / "a.svg", DRAWING)
     entry = {"title": HOSTILE, "caption": "first"}
-    write_json(folder / "figures" / "figures.json", [{"file": "a.svg", **entry}, {"file": "a.svg", **entry}])
+    write_json(folder / "figures.json", [{"file": "a.svg", **entry}, {"file": "a.svg", **entry}])
     values = {"transport.zero_shot.mae": 2.1e-7, "transport.zero_shot.stable_direction": 1.0}
     claims.write(folder / "claims.csv", values, "laptop", HOSTILE)
     metrics = {
@@ -131,9 +131,7 @@ def test_index_links_to_the_pages_and_lists_a_shared_stage_once(folder: Path) ->
     assert index.read_text().count('<td class="stage">') == 2
 
 
-@pytest.mark.parametrize(
-    "name", ["metrics.json", "claims.csv", "provenance.json", "figures/figures.json", "figures/a.svg"]
-)
+@pytest.mark.parametrize("name", ["metrics.json", "claims.csv", "provenance.json", "figures.json", "figures/a.svg"])
 def test_a_missing_input_is_named_with_its_remedy(folder: Path, name: str) -> None:
     (folder / name).unlink()
     remedy = r"transport/zero_shot makes it: snakemake -c all \S+/report\.html --config scale=laptop$"

@@ -2,6 +2,7 @@
 import os
 import shutil
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
@@ -9,6 +10,7 @@ SOURCE = os.path.join(workflow.basedir, "src")
 sys.path.insert(0, SOURCE)
 
 from phasemill import config as settings
+from phasemill.config import data_path, result_path
 from phasemill.core.environment import prepend
 from phasemill.core.errors import InputError
 
@@ -17,7 +19,7 @@ prepend("PYTHONPATH", SOURCE)
 prepend("PATH", os.path.dirname(sys.executable))
 
 try:
-    CONFIG = settings.load(config)
+    CONFIG = settings.load({**settings.read_site(Path("config/site.yaml")), **config})
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -26,6 +28,7 @@ wildcard_constraints:
     scale="|".join(settings.SCALES),
     wing="|".join(settings.WINGS),
     benchmark="|".join(settings.BENCHMARKS),
+    dataset="|".join(settings.DATASETS),
 
 
 def spec(job):
@@ -41,8 +44,8 @@ def minutes(benchmark):
 
 
 def short(wildcards, attempt):
-    """Resource function: run time of a small job, in minutes."""
-    return 10 * attempt
+    """Resource function: run time of a small job, in minutes, within the partition's limit."""
+    return CONFIG.within_limit(10 * attempt)
 
 
 def memory(mb, paper=None):
@@ -55,9 +58,19 @@ def memory(mb, paper=None):
     return needed
 
 
-def results(benchmark, name, scale="{scale}"):
-    """Path of a file of a benchmark."""
-    return f"results/{scale}/{settings.BENCHMARKS[benchmark]}/{benchmark}/{name}"
+def data_files():
+    """All data sets of the active scale, with their statistics."""
+    stores = [data_path(name, CONFIG.scale) for name in settings.DATASETS]
+    return stores + [store.replace(".zarr", ".statistics.json") for store in stores]
+
+
+def benchmark_files(benchmarks):
+    """What finished benchmarks leave at the active scale: their pages and fields."""
+    return [
+        result_path(name, file, CONFIG.scale)
+        for name in benchmarks
+        for file in ("report.html", "fields.zarr")
+    ]
 
 
 def site(gpu=False):
@@ -94,7 +107,11 @@ onstart:
 
 
 onsuccess:
-    print(f"phasemill: done; open results/{CONFIG.scale}/index.html", file=sys.stderr)
+    if os.path.exists(f"results/{CONFIG.scale}/index.html"):
+        print(
+            f"phasemill: done; the summary is results/{CONFIG.scale}/index.html",
+            file=sys.stderr,
+        )
 
 
 onerror:

@@ -1,4 +1,28 @@
-# Figures and pages, the same for every benchmark of every wing.
+# Statistics, figures and pages: the same for every data set and every benchmark of every wing.
+
+
+rule statistics:
+    """Statistics of a data set, with dask."""
+    input:
+        zarr=ancient("data/{scale}/{wing}/{dataset}.zarr"),
+        manifest="data/{scale}/{wing}/{dataset}.json",
+    output:
+        "data/{scale}/{wing}/{dataset}.statistics.json",
+    log:
+        "logs/{scale}/{wing}/statistics_{dataset}.log",
+    benchmark:
+        "logs/{scale}/{wing}/statistics_{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        **site(),
+        mem_mb=memory(2000),
+        runtime=short,
+    params:
+        threads=1,
+    shell:
+        "python -m phasemill statistics --data {input.zarr} --output {output} --threads {params.threads} > {log} 2>&1"
 
 
 rule draw:
@@ -16,6 +40,7 @@ rule draw:
             subcategory="{benchmark}",
             labels={"figure": "{figure}", "scale": "{scale}"},
         ),
+        list="results/{scale}/{wing}/{benchmark}/figures.json",
     log:
         "logs/{scale}/{wing}/draw_{benchmark}.log",
     benchmark:
@@ -29,13 +54,14 @@ rule draw:
         runtime=short,
     shell:
         "python -m phasemill draw {wildcards.benchmark} results/{wildcards.scale}/{wildcards.wing}/{wildcards.benchmark}"
-        " --output {output.figures} > {log} 2>&1"
+        " --output {output.list} > {log} 2>&1"
 
 
 rule page:
     """report.html of a benchmark."""
     input:
         figures=ancient(rules.draw.output.figures),
+        list=rules.draw.output.list,
         metrics="results/{scale}/{wing}/{benchmark}/metrics.json",
         claims="results/{scale}/{wing}/{benchmark}/claims.csv",
         provenance="results/{scale}/{wing}/{benchmark}/provenance.json",
@@ -65,8 +91,7 @@ rule page:
 rule index:
     """The summary page of a scale."""
     input:
-        pages=[results(benchmark, "report.html") for benchmark in CONFIG.run],
-        statistics=rules.transport_statistics.output,
+        [result_path(benchmark, "report.html") for benchmark in CONFIG.run],
     output:
         report(
             "results/{scale}/index.html",
@@ -86,6 +111,9 @@ rule index:
         mem_mb=memory(1000),
         runtime=short,
     params:
-        folders=[results(benchmark, "") for benchmark in CONFIG.run],
+        folders=[
+            os.path.dirname(result_path(benchmark, "report.html"))
+            for benchmark in CONFIG.run
+        ],
     shell:
         "python -m phasemill index {params.folders} --output {output} --scale {wildcards.scale} > {log} 2>&1"

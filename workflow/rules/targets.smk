@@ -1,4 +1,22 @@
 # The names that people type. A target stands at the active scale; a path (results/smoke/index.html) at its own.
+# Stores stand beside what is made of them, so that a lost one is made again.
+
+
+rule truth:
+    """All data sets of the active scale."""
+    input:
+        data_files(),
+    localrule: True
+
+
+rule models:
+    """All trained models of the active scale."""
+    input:
+        [
+            result_path(name, "model.safetensors", CONFIG.scale)
+            for name in settings.MODELS.values()
+        ],
+    localrule: True
 
 
 rule all:
@@ -6,21 +24,8 @@ rule all:
     default_target: True
     input:
         f"results/{CONFIG.scale}/index.html",
-    localrule: True
-
-
-rule truth:
-    """All data sets of the active scale."""
-    input:
-        f"data/{CONFIG.scale}/transport/voronoi_heat.json",
-        f"data/{CONFIG.scale}/transport/voronoi_heat.statistics.json",
-    localrule: True
-
-
-rule models:
-    """All trained models of the active scale."""
-    input:
-        f"results/{CONFIG.scale}/transport/transport_trained/model.safetensors",
+        data_files(),
+        benchmark_files(CONFIG.run),
     localrule: True
 
 
@@ -31,5 +36,5 @@ for target, benchmarks in settings.TARGETS.items():
         name:
             target
         input:
-            [results(name, "report.html", CONFIG.scale) for name in benchmarks],
+            benchmark_files(benchmarks),
         localrule: True

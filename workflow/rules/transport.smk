@@ -4,8 +4,8 @@
 rule transport_simulate:
     """Voronoi heat: 50 base simulations; mobility is their exact reversal in time."""
     output:
-        zarr=directory("data/{scale}/transport/voronoi_heat.zarr"),
-        manifest="data/{scale}/transport/voronoi_heat.json",
+        zarr=directory(data_path("voronoi_heat")),
+        manifest=data_path("voronoi_heat").replace(".zarr", ".json"),
     log:
         "logs/{scale}/transport/simulate.log",
     benchmark:
@@ -25,38 +25,14 @@ rule transport_simulate:
         " --threads {params.threads} > {log} 2>&1"
 
 
-rule transport_statistics:
-    """Statistics of the data set, with dask."""
-    input:
-        zarr=ancient(rules.transport_simulate.output.zarr),
-        manifest=rules.transport_simulate.output.manifest,
-    output:
-        "data/{scale}/transport/voronoi_heat.statistics.json",
-    log:
-        "logs/{scale}/transport/statistics.log",
-    benchmark:
-        "logs/{scale}/transport/statistics.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        **site(),
-        mem_mb=memory(2000),
-        runtime=short,
-    params:
-        threads=1,
-    shell:
-        "python -m phasemill statistics --data {input.zarr} --output {output} --threads {params.threads} > {log} 2>&1"
-
-
 rule transport_train:
     """The paper's autoencoder and attention estimator; goes on from its checkpoint when run again."""
     input:
         zarr=ancient(rules.transport_simulate.output.zarr),
         manifest=rules.transport_simulate.output.manifest,
     output:
-        model="results/{scale}/transport/transport_trained/model.safetensors",
-        history="results/{scale}/transport/transport_trained/history.csv",
+        model=result_path("transport_trained", "model.safetensors"),
+        history=result_path("transport_trained", "history.csv"),
     log:
         "logs/{scale}/transport/train.log",
     benchmark:
@@ -87,11 +63,11 @@ rule transport_evaluate_zero_shot:
         zarr=ancient(rules.transport_simulate.output.zarr),
         manifest=rules.transport_simulate.output.manifest,
     output:
-        fields=directory(results("transport_zero_shot", "fields.zarr")),
-        manifest=results("transport_zero_shot", "fields.json"),
-        metrics=results("transport_zero_shot", "metrics.json"),
-        claims=results("transport_zero_shot", "claims.csv"),
-        provenance=results("transport_zero_shot", "provenance.json"),
+        fields=directory(result_path("transport_zero_shot", "fields.zarr")),
+        manifest=result_path("transport_zero_shot", "fields.json"),
+        metrics=result_path("transport_zero_shot", "metrics.json"),
+        claims=result_path("transport_zero_shot", "claims.csv"),
+        provenance=result_path("transport_zero_shot", "provenance.json"),
     log:
         "logs/{scale}/transport/evaluate_zero_shot.log",
     benchmark:
@@ -107,11 +83,10 @@ rule transport_evaluate_zero_shot:
         spec=spec("transport_zero_shot"),
         folder=lambda wildcards, output: os.path.dirname(output.metrics),
         threads=1,
-        device=CONFIG.device,
     shell:
         "python -m phasemill evaluate transport_zero_shot --spec {params.spec:q} --data {input.zarr}"
         " --output {params.folder} --scale {wildcards.scale}"
-        " --threads {params.threads} --device {params.device} > {log} 2>&1"
+        " --threads {params.threads} > {log} 2>&1"
 
 
 rule transport_evaluate_trained:
@@ -123,11 +98,11 @@ rule transport_evaluate_trained:
         history=rules.transport_train.output.history,
         zero_shot=rules.transport_evaluate_zero_shot.output.metrics,
     output:
-        fields=directory(results("transport_trained", "fields.zarr")),
-        manifest=results("transport_trained", "fields.json"),
-        metrics=results("transport_trained", "metrics.json"),
-        claims=results("transport_trained", "claims.csv"),
-        provenance=results("transport_trained", "provenance.json"),
+        fields=directory(result_path("transport_trained", "fields.zarr")),
+        manifest=result_path("transport_trained", "fields.json"),
+        metrics=result_path("transport_trained", "metrics.json"),
+        claims=result_path("transport_trained", "claims.csv"),
+        provenance=result_path("transport_trained", "provenance.json"),
     log:
         "logs/{scale}/transport/evaluate_trained.log",
     benchmark:

@@ -41,5 +41,8 @@ class Job(Block):
     drawing: ClassVar[str] = ""
     """The same for the figures of an evaluation, which is a benchmark: a named target, a folder and a page."""
 
+    benchmark: ClassVar[str] = ""
+    """The benchmark in whose folder a training leaves its model."""
+
     version: Literal[1] = 1
     seed: int

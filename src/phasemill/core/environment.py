@@ -17,5 +17,11 @@ def use_threads(threads: int) -> None:
     Waiting threads sleep: where cores are shared, spinning ones can make a job ten times slower.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    for variable in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for variable in (
+        "NUMBA_NUM_THREADS",
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+    ):
         os.environ[variable] = str(threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,6 +81,17 @@ def save_svg(fig: Figure, path: Path | str) -> Path:
     buffer = io.BytesIO()
     fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return write_bytes(path, buffer.getvalue())
+
+
+Entry = dict[str, str]
+"""A line of `figures.json`: file, title, caption, and the digest that tells the page of a changed figure."""
+
+
+def entry(folder: Path, name: str, fig: Figure, title: str, caption: str) -> Entry:
+    """Save `fig` as `folder/name.svg` and return its line for `figures.json`."""
+    path = save_svg(fig, folder / f"{name}.svg")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"file": path.name, "title": title, "caption": caption, "digest": digest}
 
 
 @style()

@@ -11,7 +11,7 @@ from typing import Any
 
 def cache_folder() -> Path:
     """The first writable of $NUMBA_CACHE_DIR, $XDG_CACHE_HOME/phasemill, ~/.cache/phasemill and the temp folder."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     places = [home / "phasemill" / "numba", Path(tempfile.gettempdir()) / f"phasemill-{os.getuid()}" / "numba"]
     if named := os.environ.get("NUMBA_CACHE_DIR"):
         places.insert(0, Path(named))
@@ -37,8 +37,3 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
 
 def _with(options: dict[str, Any]) -> Callable[[Callable[..., Any]], Any]:
     return lambda function: kernel(function, **options)
-
-
-def set_threads(threads: int) -> None:
-    """Give numba `threads` threads (at most those it was started with)."""
-    numba.set_num_threads(min(threads, numba.get_num_threads()))

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from phasemill.core.provenance import git_state
 from phasemill.core.run import (
     Checkpoints,
     Interrupted,
@@ -92,6 +93,7 @@ class Result:
     best_step: int | None = None
     stale: int = 0  # validations since then
     finished: bool = False
+    code: list[str] = field(default_factory=list)  # commits of the code that did the steps, over all restarts
 
 
 def train(
@@ -154,6 +156,11 @@ def train(
     if saved := store.load():
         state, sums, best_weights = _restore(training, saved, store)
     announce(label, state.step, steps, store, finished=state.finished)
+    commit, _ = git_state()
+    if not state.finished and state.code[-1:] != [commit]:
+        if state.code:
+            log.warning("%s: goes on with other code (%s) than it began with (%s)", label, commit, state.code[-1])
+        state.code.append(commit)
     write_history(history, state.rows)
     began = time.monotonic() - state.seconds
     remedy = "lower the learning rate or clip the gradients"

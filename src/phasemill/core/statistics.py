@@ -14,7 +14,7 @@ from phasemill.core.files import write_json
 def write_statistics(data: Path, output: Path, *, threads: int = 1) -> None:
     """Minimum, maximum, mean and standard deviation of every variable per split, and the sizes, as JSON."""
     dataset = store.open_dataset(data, chunks=store.DASK_CHUNKS)
-    splits = np.array(store.meanings(dataset.split))
+    splits = np.array(store.meanings(dataset.split) if "split" in dataset.coords else ["all"] * dataset.sizes["sim"])
     lazy = {
         split: {
             str(name): {

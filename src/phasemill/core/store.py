@@ -1,9 +1,9 @@
 """Zarr data sets: one writer and one reader for every simulated, predicted or evolved field.
 
 Layout: a Zarr v3 group, dims `(sim[, time], x[, y[, z]])`, consolidated metadata, one shard per simulation, and a
-small deterministic manifest `NAME.json` beside `NAME.zarr`. The writer builds `.NAME.zarr.partial` and renames it; the
-manifest is written last, so a store with a manifest is whole. Pipeline code reads with `open_dataset`, which refuses
-a store without its manifest; tools for a user's own fields read with `xarray.open_zarr`.
+small deterministic manifest `NAME.json` beside `NAME.zarr`. The writer builds `.NAME.zarr.PID.partial` and renames
+it; the manifest is written last, so a store with a manifest is whole. Pipeline code reads with `open_dataset`, which
+refuses a store without its manifest; tools for a user's own fields read with `xarray.open_zarr`.
 
 Open a store with dask as `open_dataset(path, chunks=DASK_CHUNKS)`: one task per simulation.
 """
@@ -22,6 +22,7 @@ from typing import Any
 
 import dask.array
 import numpy as np
+import psutil
 import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec
@@ -105,8 +106,12 @@ def create(
     attrs: deterministic group attributes (title, equation, scheme, stencil, ...); software versions are added.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
+    _refuse_other_content(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in path.parent.glob(f".{path.name}.*.partial"):
+        if not psutil.pid_exists(int(stale.name.split(".")[-2])):
+            shutil.rmtree(stale, ignore_errors=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     manifest_path(path).unlink(missing_ok=True)
     template = coords.assign(
@@ -124,37 +129,24 @@ def create(
         partial, compute=False, encoding=encoding, zarr_format=3, consolidated=False
     )
     group = zarr.open_group(partial, mode="r+")
+    # every chunk becomes a file, also one of zeros alone, so that a lost file can be told from an empty chunk
+    zarr.config.set({"array.write_empty_chunks": True})
     writer = Writer(group, variables)
     yield writer
     for name, written in writer.digests.items():
         if missing := [sim for sim in range(coords.sizes["sim"]) if sim not in written]:
             raise ValueError(f"{path}: {name} was not written for simulations {missing}")
-    manifest = _manifest(template, attrs, writer.digests)
+    manifest = _manifest(template, attrs, writer.digests) | _chunks(partial)
     head = {"Conventions": "CF-1.11", "format": FORMAT, "format_version": FORMAT_VERSION, "digest": manifest["digest"]}
     group.attrs.update({**attrs, **head, **_flat(writer.provenance or Clock().record("write", {}))})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
         zarr.consolidate_metadata(partial)
+    _flush(partial)
     if path.exists():
         shutil.rmtree(path)
     os.replace(partial, path)
     write_json(manifest_path(path), manifest)
-
-
-def write(path: Path | str, dataset: xr.Dataset) -> None:
-    """Store a data set that fits into memory; variables and attributes as they stand in `dataset`."""
-    variables = {
-        str(name): Variable(
-            tuple(str(dim) for dim in array.dims),
-            array.attrs.get("units", "1"),
-            array.attrs.get("long_name", str(name)),
-            str(array.dtype),
-        )
-        for name, array in dataset.data_vars.items()
-    }
-    with create(path, dataset.drop_vars(list(dataset.data_vars)), variables, dataset.attrs) as store:
-        for sim in range(dataset.sizes["sim"]):
-            store.write(sim, **{name: dataset[name].isel(sim=sim).values for name in variables})
 
 
 def open_dataset(path: Path | str, *, chunks: Mapping[str, int] | None = None) -> xr.Dataset:
@@ -166,7 +158,7 @@ def open_dataset(path: Path | str, *, chunks: Mapping[str, int] | None = None) -
         If the store is missing, has no manifest, or the two do not belong together.
     """
     path = Path(path)
-    remedy = f"remake it with: snakemake -c all --forcerun -- {path}"
+    remedy = f"remake it with: snakemake -c all --force -- {path}"
     if not path.is_dir():
         raise StoreError(f"{path} does not exist; make it with: snakemake -c all -- {path}")
     if not manifest_path(path).is_file():
@@ -182,7 +174,11 @@ def open_dataset(path: Path | str, *, chunks: Mapping[str, int] | None = None) -
         raise StoreError(f"{path} cannot be opened as Zarr ({type(error).__name__}: {error}); {remedy}") from error
     if expected is None or dataset.attrs.get("digest") != expected:
         raise StoreError(f"{path} and {manifest_path(path).name} do not belong together; {remedy}")
-    return dataset if chunks is None else dataset.chunk(dict(chunks))
+    if {key: manifest.get(key) for key in ("chunk_files", "chunk_bytes")} != _chunks(path):
+        raise StoreError(f"{path} is damaged: chunks are missing or cut short; {remedy}")
+    if chunks is None:
+        return dataset
+    return dataset.chunk({dim: size for dim, size in chunks.items() if dim in dataset.dims})
 
 
 def manifest_path(path: Path | str) -> Path:
@@ -195,15 +191,40 @@ def digest(path: Path | str) -> str:
     return str(read_json(manifest_path(path))["digest"])
 
 
+def _refuse_other_content(path: Path) -> None:
+    """A mistyped target must not cost anybody's files: only a data set is ever replaced."""
+    if path.suffix != ".zarr":
+        raise StoreError(f"a data set's name ends in .zarr, unlike {path}")
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists() and not (path / "zarr.json").is_file():
+        raise StoreError(f"{path} exists and is not a Zarr data set; move it away or choose another name")
+
+
+def _chunks(path: Path) -> dict[str, int]:
+    """Number and size of the files that hold the arrays; the size is deterministic, as the codec is."""
+    sizes = [file.stat().st_size for file in path.rglob("c/**/*") if file.is_file()]
+    sizes += [file.stat().st_size for file in path.glob("*/c") if file.is_file()]  # of a scalar
+    return {"chunk_files": len(sizes), "chunk_bytes": sum(sizes)}
+
+
+def _flush(path: Path) -> None:
+    """Bring all files to disk, so that after a power cut no manifest vouches for lost chunks."""
+    for file in path.rglob("*"):
+        if file.is_file():
+            with open(file, "rb") as stream:
+                os.fsync(stream.fileno())
+
+
 def _flat(facts: Mapping[str, Any]) -> dict[str, str | float | int]:
     """Attributes that NetCDF can hold as well: numbers and text."""
 
     def plain(value: Any) -> str | float | int:
         if isinstance(value, Mapping):
             return "; ".join(f"{key} {item}" for key, item in value.items())
-        return value if isinstance(value, str | float | int) and not isinstance(value, bool) else str(value)
+        return int(value) if isinstance(value, bool) else value if isinstance(value, str | float | int) else str(value)
 
-    return {f"provenance_{key}": plain(value) for key, value in facts.items()}
+    return {f"provenance_{key}": plain(value) for key, value in facts.items() if value is not None}
 
 
 def provenance(dataset: xr.Dataset) -> dict[str, Any]:
@@ -214,6 +235,8 @@ def provenance(dataset: xr.Dataset) -> dict[str, Any]:
     }
     if "versions" in found:
         found["versions"] = dict(item.split(" ", 1) for item in found["versions"].split("; "))
+    if "git_dirty" in found:
+        found["git_dirty"] = bool(found["git_dirty"])
     return found
 
 

@@ -1,7 +1,7 @@
 """Self-contained HTML: one page per benchmark and one index per scale, made from stored files only.
 
 A benchmark's folder `results/{scale}/{wing}/{benchmark}/` holds `metrics.json`, `claims.csv`,
-`figures/figures.json` with its SVG files, and `provenance.json`.
+`figures.json` with the SVG files in `figures/`, and `provenance.json`.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class FigureEntry(_Model):
     file: str
     title: str
     caption: str
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def write_index(folders: Sequence[Path], target: Path, scale: str) -> Path:
 def _load(folder: Path, prefix: str, figures: int | None = None) -> Benchmark:
     """Read one folder, with at most so many figures, whose ids begin with `prefix`."""
     plotted = []
-    for n, entry in enumerate(_input(folder, "figures/figures.json", _as(list[FigureEntry]))[:figures]):
+    for n, entry in enumerate(_input(folder, "figures.json", _as(list[FigureEntry]))[:figures]):
         read = partial(_figure, prefix=f"{prefix}{n}-", entry=entry)
         plotted.append(_input(folder, f"figures/{entry.file}", read))
     metrics, rows = _input(folder, "metrics.json", _as(Metrics)), _input(folder, "claims.csv", claims.read)

@@ -155,6 +155,7 @@ class EstimatorJob(Job):
 
     verb = "train"
     function = "phasemill.transport.train:train"
+    benchmark = "transport_trained"
 
     estimator: Estimator
     training: EstimatorTraining

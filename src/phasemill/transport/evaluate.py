@@ -44,7 +44,7 @@ from phasemill.transport.zero_shot import zero_shot_network
 log = logging.getLogger("phasemill")
 
 
-def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1, device: str = "auto") -> dict[str, Any]:
+def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1) -> dict[str, Any]:
     """Recover kappa of each held-out video from that video alone: by direct minimisation and by a fresh network."""
     clock = Clock()
     source = store.open_dataset(data)
@@ -128,7 +128,7 @@ def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1, d
         "claim_notes": {"transport.zero_shot.mae": f"Direct minimisation: {best['all']['mae']:.2g}."},
         "provenance": [
             store.provenance(source),
-            clock.record("evaluate transport_zero_shot", job.model_dump(), threads=threads, device="cpu"),
+            clock.record("evaluate transport_zero_shot", job.model_dump(), threads=threads),
         ],
     }
 
@@ -150,6 +150,8 @@ def trained(
     source = store.open_dataset(data)
     network = SafeModel(job.estimator.channels, job.estimator.features).to(where)
     card = load_model(model, network)
+    if card["data_digest"] != store.digest(data):
+        raise InputError(f"{model} was trained on other data than {data}; train it again or give its own data set")
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     stride = (source.sizes["time"] - 1) // (job.training.frames - 1)
     rows = list(dataset.rows(source, "test"))

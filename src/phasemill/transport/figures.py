@@ -9,20 +9,19 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from phasemill.core import figures, store
-from phasemill.core.files import read_json, write_json
+from phasemill.core.files import read_json
 
 
-def zero_shot(folder: Path, output: Path) -> None:
+def zero_shot(folder: Path, output: Path) -> list[figures.Entry]:
     """Parity, error per method, convergence of the network, and fields of one video in each direction."""
     metrics = read_json(folder / "metrics.json")["metrics"]
     direct, network, forward = list(metrics["kappa"])[:3]
     pages = [_parity(output, metrics, direct, [network, forward]), _errors(output, metrics)]
     pages.append(_convergence(output, metrics))
-    pages += _fields(output, folder)
-    write_json(output / "figures.json", pages)
+    return pages + _fields(output, folder)
 
 
-def trained(folder: Path, output: Path) -> None:
+def trained(folder: Path, output: Path) -> list[figures.Entry]:
     """Parity, error per method, training history, and fields of one video in each direction."""
     metrics = read_json(folder / "metrics.json")["metrics"]
     tuned, plain, fresh = list(metrics["kappa"])[:3]
@@ -31,16 +30,10 @@ def trained(folder: Path, output: Path) -> None:
         _errors(output, metrics),
         _history(output, metrics["history"]),
     ]
-    pages += _fields(output, folder)
-    write_json(output / "figures.json", pages)
+    return pages + _fields(output, folder)
 
 
-def _page(output: Path, name: str, figure: Any, title: str, caption: str) -> dict[str, str]:
-    figures.save_svg(figure, output / f"{name}.svg")
-    return {"file": f"{name}.svg", "title": title, "caption": caption}
-
-
-def _parity(output: Path, metrics: dict[str, Any], best: str, others: list[str]) -> dict[str, str]:
+def _parity(output: Path, metrics: dict[str, Any], best: str, others: list[str]) -> figures.Entry:
     truth, direction = np.array(metrics["truth"]), np.array(metrics["direction"])
     methods = [best, *others]
     figure, axes = figures.figure(1, len(methods), height=6.6 / len(methods) + 1.2, sharex=True, sharey=True)
@@ -52,10 +45,10 @@ def _parity(output: Path, metrics: dict[str, Any], best: str, others: list[str])
     axes[0, 0].set_ylabel("estimated kappa")
     axes[0, 0].legend(loc="upper left")
     caption = "Each point is one held-out video; a perfect estimate lies on the dashed line."
-    return _page(output, "recovery", figure, "Estimated against true kappa", caption)
+    return figures.entry(output, "recovery", figure, "Estimated against true kappa", caption)
 
 
-def _errors(output: Path, metrics: dict[str, Any]) -> dict[str, str]:
+def _errors(output: Path, metrics: dict[str, Any]) -> figures.Entry:
     methods = metrics["methods"]
     figure, axes = figures.figure(height=0.55 * len(methods) + 1.3)
     ax: Axes = axes[0, 0]
@@ -69,10 +62,10 @@ def _errors(output: Path, metrics: dict[str, Any]) -> dict[str, str]:
     caption = (
         "Mean absolute error over the held-out videos, per direction of time, beside the trivial constant estimate."
     )
-    return _page(output, "errors", figure, "Error of each method", caption)
+    return figures.entry(output, "errors", figure, "Error of each method", caption)
 
 
-def _convergence(output: Path, metrics: dict[str, Any]) -> dict[str, str]:
+def _convergence(output: Path, metrics: dict[str, Any]) -> figures.Entry:
     figure, axes = figures.figure(height=3.4)
     ax: Axes = axes[0, 0]
     for history, truth, direction in zip(
@@ -85,10 +78,10 @@ def _convergence(output: Path, metrics: dict[str, Any]) -> dict[str, str]:
         ax.plot([], [], color=figures.PALETTE[group], label=regime)
     ax.set(xlabel="Adam steps of the network", ylabel="|error| of kappa")
     ax.legend()
-    return _page(output, "convergence", figure, "The network settles on kappa", "One line per held-out video.")
+    return figures.entry(output, "convergence", figure, "The network settles on kappa", "One line per held-out video.")
 
 
-def _history(output: Path, history: dict[str, list[float]]) -> dict[str, str]:
+def _history(output: Path, history: dict[str, list[float]]) -> figures.Entry:
     figure, axes = figures.figure(1, 2, height=3.2, sharex=True)
     for ax, names in ((axes[0, 0], ("safe", "validation_safe")), (axes[0, 1], ("validation_mae",))):
         for name in names:
@@ -105,10 +98,10 @@ def _history(output: Path, history: dict[str, list[float]]) -> dict[str, str]:
         "one that selects the model (validation, of the raw video); 1 is the persistence forecast. Right: the error of "
         "kappa on the validation videos, which neither training nor selection sees."
     )
-    return _page(output, "training", figure, "Training without labels", caption)
+    return figures.entry(output, "training", figure, "Training without labels", caption)
 
 
-def _fields(output: Path, folder: Path) -> list[dict[str, str]]:
+def _fields(output: Path, folder: Path) -> list[figures.Entry]:
     fields = store.open_dataset(folder / "fields.zarr")
     method = store.meanings(fields.model)[0].replace("_", " ")
     frames = np.linspace(0, fields.sizes["time"] - 1, 5).round().astype(int)
@@ -124,5 +117,5 @@ def _fields(output: Path, folder: Path) -> list[dict[str, str]]:
             f"{float(chosen.time[-1]):g}."
         )
         figure = figures.strip(rows, [float(time) for time in chosen.time])
-        pages.append(_page(output, f"fields_{name}", figure, f"Fields, {name}", caption))
+        pages.append(figures.entry(output, f"fields_{name}", figure, f"Fields, {name}", caption))
     return pages

@@ -187,6 +187,7 @@ def train(
         "provenance": clock.record(
             "train transport_estimator",
             spec,
+            trained_at=", ".join(result.code),
             training_seconds=round(result.seconds, 1),
             threads=threads,
             device=str(where),

@@ -31,11 +31,11 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def dry_run(folder: Path, *words: str) -> str:
+def dry_run(folder: Path, *words: str, where: tuple[str, ...] = ("--cores", "2")) -> str:
     """`snakemake -n ...` inside this process, which saves a second of imports; what it prints, or its failure."""
     output = io.StringIO()
     with contextlib.chdir(folder), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        parser, arguments = parse_args(["-n", "--cores", "2", *words])
+        parser, arguments = parse_args(["-n", *where, *words])
         success = args_to_api(arguments, parser)
     assert success, output.getvalue()
     return output.getvalue()
@@ -55,6 +55,30 @@ def test_every_target_at_every_scale(clone, target, scale):
     assert counts[target] == 1
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_through_the_slurm_profile(clone, target):
+    text = dry_run(clone, target, where=("--profile", "slurm"))
+    assert jobs(text)[target] == 1
+    assert "/laptop/" not in text
+
+
+def test_the_dag_needs_no_heavy_packages(clone, tmp_path_factory):
+    """What `make dry-run` does in an environment of its own."""
+    blocked = tmp_path_factory.mktemp("blocked")
+    for name in ("torch", "numba", "xarray", "zarr", "dask", "matplotlib", "scipy"):
+        (blocked / f"{name}.py").write_text("raise ImportError('not installed here')")
+    done = snakemake(clone, "-n", "-c1", "all", variables={"PYTHONPATH": str(blocked)})
+    assert jobs(done.stdout)["all"] == 1
+
+
+@pytest.mark.parametrize(("attempt", "memory", "minutes"), [("1", 14000, 600), ("2", 28000, 1200)])
+def test_memory_and_run_time_grow_with_the_attempt(clone, attempt, memory, minutes):
+    text = dry_run(clone, "models", "--attempt", attempt, "--config", "scale=paper")
+    (resources,) = re.findall(r"rule transport_train:(?:\n .*)*?\n    resources: (.*)", text)
+    assert f"mem_mb={memory}," in resources
+    assert f"runtime={minutes}," in resources
+
+
 def test_the_dag_of_all_is_the_one_we_know(clone):
     text = dry_run(clone, "all", "--config", "scale=smoke")
     edges = re.findall(r"^(?:local)?rule (\w+):\n(?:    input: (.*)\n)?    output: (.*)", text, re.MULTILINE)
@@ -64,7 +88,7 @@ def test_the_dag_of_all_is_the_one_we_know(clone):
     if os.environ.get("UPDATE_SNAPSHOTS"):
         SNAPSHOTS.mkdir(exist_ok=True)
         snapshot.write_text(seen)
-    assert seen == snapshot.read_text(), "if this is meant: UPDATE_SNAPSHOTS=1 pytest tests/workflow/test_dag.py"
+    assert seen == snapshot.read_text(), "if this is meant: UPDATE_SNAPSHOTS=1 pytest tests/dag"
 
 
 @pytest.mark.parametrize("name", [*config.TARGETS, "truth", "models", "all"])
@@ -149,10 +173,10 @@ def test_site_settings_reach_the_jobs(tmp_path):
     assert "slurm_account" not in text
     site = "slurm: {account: proj1, cpu_partition: short, max_minutes: 7}\n"
     (tmp_path / "config" / "site.yaml").write_text(site)
-    text = dry_run(tmp_path, "models")
+    text = dry_run(tmp_path, "all")
     assert "slurm_account=proj1" in text
     assert "slurm_partition=short" in text
-    assert "runtime=7" in text
+    assert set(re.findall(r"runtime=(\d+)", text)) == {"7"}
 
 
 # ---- bad configuration, as people see it
