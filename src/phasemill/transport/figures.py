@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def _parity(output: Path, metrics: dict[str, Any], best: str, others: list[str])
         for sign, regime in ((1, "diffusion"), (-1, "mobility")):
             chosen = direction == sign
             figures.parity(ax, truth[chosen], np.array(metrics["kappa"][method])[chosen], label=regime)
-        ax.set(title=method.replace(", ", ",\n"), xlabel="true kappa", ylabel="")
+        ax.set(title=textwrap.fill(method, 18), xlabel="true kappa", ylabel="")
     axes[0, 0].set_ylabel("estimated kappa")
     axes[0, 0].legend(loc="upper left")
     caption = "Each point is one held-out video; a perfect estimate lies on the dashed line."
@@ -87,7 +88,6 @@ def _history(output: Path, history: dict[str, list[float]]) -> figures.Entry:
         for name in names:
             ax.plot(history["step"], history[name], label=name.replace("_", " ").replace("safe", "SAFE loss"))
         ax.set(xlabel="step")
-        ax.set_yscale("log")
         if second := next((s for s, term in zip(history["step"], history["identity"], strict=True) if term), None):
             ax.axvline(second, color=figures.GUIDE, linestyle=":", linewidth=1.2)
     axes[0, 0].set_ylabel("normalised SAFE loss")
