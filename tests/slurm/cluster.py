@@ -11,9 +11,9 @@ In a test::
 
 By hand, to try the Slurm profile on one machine::
 
-    eval "$(python tests/slurm/cluster.py up /tmp/slurm)"
+    eval "$(python tests/slurm/cluster.py up /some/folder)"
     snakemake --profile slurm all --configfile config/smoke.yaml
-    python tests/slurm/cluster.py down /tmp/slurm
+    python tests/slurm/cluster.py down /some/folder
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -54,6 +56,14 @@ def versions() -> dict[str, str]:
     return found
 
 
+def command() -> str:
+    """The command line of this process as typed, with the parameters (they are in the config hash) left out."""
+    words = ["phasemill", *sys.argv[1:]]
+    if "--spec" in words[:-1]:
+        words[words.index("--spec") + 1] = "SPEC"
+    return shlex.join(words)
+
+
 class Clock:
     """Start of a stage; `record` closes it."""
 
@@ -67,6 +77,7 @@ class Clock:
         commit, dirty = git_state()
         return {
             "stage": stage,
+            "command": command(),
             "started": self.started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - self._tick, 2),
             "cpu_seconds": round(time.process_time() - self._cpu, 2),

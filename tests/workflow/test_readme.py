@@ -1,0 +1,41 @@
+"""What the README tells people to type works."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from phasemill import config
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("code", PYTHON, ids=["xarray", "own_field"])
+def test_python_examples_run(smoke_run: Path, code: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(smoke_run / "src"), "MPLBACKEND": "Agg"}
+    command = [sys.executable, "-W", "error", "-c", code.replace("/laptop/", "/smoke/")]
+    done = subprocess.run(command, cwd=smoke_run, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    if "recover_direct" in code:
+        assert float(done.stdout) == pytest.approx(0.4, abs=1e-6)
+
+
+def test_every_linked_file_exists() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert len(links) > 5
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_make_targets_and_benchmarks_that_it_names_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"make ([a-z-]+)", README)) - {"it"}:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    named = set(re.findall(r"\btransport_[a-z_]+\b", README))
+    assert {name for name in named if not name.startswith("transport_evaluate")} <= set(config.TARGETS)
