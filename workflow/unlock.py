@@ -33,7 +33,8 @@ def main() -> None:
         sys.exit(f"another run (process {process.pid}) is at work in {folder}; wait for it or stop it first")
     print("phasemill: clearing the lock of a run that was killed", flush=True)
     snakemake = Path(sys.executable).with_name("snakemake")
-    sys.exit(subprocess.run([snakemake, "--unlock", "--quiet", "all"]).returncode)
+    done = subprocess.run([snakemake, "--unlock"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    sys.exit(done.stdout if done.returncode else 0)
 
 
 if __name__ == "__main__":
