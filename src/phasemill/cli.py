@@ -90,7 +90,8 @@ def evaluate(
 
     metrics = job(_parse(name, spec), data, output, threads=threads, **extra)
     command = f"snakemake -c all {name} --config scale={scale}"
-    claims.write(output / "claims.csv", metrics["claims"], scale, command, metrics.pop("claim_notes", None))
+    notes, bands = metrics.pop("claim_notes", None), metrics.pop("claim_bands", None)
+    claims.write(output / "claims.csv", metrics["claims"], scale, command, notes, bands)
     _write_metrics(output, {**metrics, "benchmark": name, "wing": config.BENCHMARKS[name], "scale": scale})
 
 

@@ -187,7 +187,10 @@ def test_site_settings_reach_the_jobs(tmp_path):
     [
         (["scal=smoke"], "scal: unknown key 'scal'; did you mean 'scale'?"),
         (["scale=huge"], "scale: Input should be 'smoke', 'laptop' or 'paper' (got 'huge')"),
-        (["run=nothing"], "run: unknown benchmark 'nothing'; known: transport_trained, transport_zero_shot"),
+        (
+            ["run=nothing"],
+            "run: unknown benchmark 'nothing'; known: transport_stride, transport_substeps, transport_trained, transport_zero_shot",
+        ),
     ],
 )
 def test_a_bad_configuration_stops_before_anything_starts(clone, words, sentence):

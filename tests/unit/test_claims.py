@@ -85,7 +85,8 @@ def test_the_catalogue_is_valid_and_every_claim_has_its_source() -> None:
 def test_the_paper_passes_its_own_check(name: str) -> None:
     entry = claims.load().claims[name]
     if entry.paper_value is not None:
-        assert claims.judge(entry, entry.paper_value, entry.scales[0]) == "reproduced"
+        around = (0.9 * entry.paper_value, 1.1 * entry.paper_value)  # of a claim that is judged by a measured band
+        assert claims.judge(entry, entry.paper_value, entry.scales[0], around) == "reproduced"
 
 
 @pytest.mark.parametrize(
@@ -106,6 +107,21 @@ def test_a_broken_catalogue_names_the_place(tmp_path: Path, entry: str, message:
     path.write_text(f"papers: {{}}\nclaims:\n  a.b: {entry}\n")
     with pytest.raises(ValueError, match=rf"broken\.yaml is not valid:\n.*{message}"):
         claims.load(path)
+
+
+@pytest.mark.parametrize(("band", "verdict"), [((0.8, 1.0), "reproduced"), ((0.91, 1.0), "not reproduced")])
+def test_a_band_is_measured_and_holds_the_papers_value_or_not(
+    tmp_path: Path, band: tuple[float, float], verdict: str
+) -> None:
+    name = "transport.substeps.mae_k50"
+    paper = claims.load().claim(name).paper_value
+    assert paper is not None
+    bands = {name: [edge * paper / 0.9 for edge in band]}
+    (row,) = claims.read(claims.write(tmp_path / "c.csv", {name: 0.5}, "laptop", "make", bands=bands))
+    assert (row.verdict, row.value) == (verdict, 0.5)
+    assert row.note.startswith("Band 0.01")
+    with pytest.raises(ValueError, match="needs its measured band"):
+        claims.write(tmp_path / "c.csv", {name: 0.5}, "laptop", "make")
 
 
 def test_table_round_trip(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from phasemill.report.claims import VERDICTS, load
 from tests.conftest import SNAKEMAKE, copy_checkout, snakemake
 
 SMOKE = ("--config", "scale=smoke")
+PAGES = {"draw", "page", "index"}
 
 
 def planned(folder: Path, *words: str) -> set[str]:
@@ -122,12 +123,12 @@ def test_the_native_report_works_offline(smoke_run, tmp_path):
         (
             "zero_shot: { steps: 20,",
             "zero_shot: { steps: 21,",
-            {"transport_evaluate_zero_shot", "transport_evaluate_trained", "draw", "page", "index"},
+            {*(f"transport_evaluate_{name}" for name in ("zero_shot", "substeps", "stride", "trained")), *PAGES},
         ),
         (
             "training: { epochs: 6,",
             "training: { epochs: 7,",
-            {"transport_train", "transport_evaluate_trained", "draw", "page", "index"},
+            {"transport_train", "transport_evaluate_trained", *PAGES},
         ),
         ("minutes: { transport_zero_shot: 10,", "minutes: { transport_zero_shot: 11,", set()),
         ("# Every number that", "# Each number that", set()),

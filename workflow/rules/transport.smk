@@ -89,6 +89,70 @@ rule transport_evaluate_zero_shot:
         " --threads {params.threads} > {log} 2>&1"
 
 
+rule transport_evaluate_substeps:
+    """Recovery of kappa against the sub-steps of the operator, by direct minimisation."""
+    input:
+        zarr=ancient(rules.transport_simulate.output.zarr),
+        manifest=rules.transport_simulate.output.manifest,
+    output:
+        fields=directory(result_path("transport_substeps", "fields.zarr")),
+        manifest=result_path("transport_substeps", "fields.json"),
+        metrics=result_path("transport_substeps", "metrics.json"),
+        claims=result_path("transport_substeps", "claims.csv"),
+        provenance=result_path("transport_substeps", "provenance.json"),
+    log:
+        "logs/{scale}/transport/evaluate_substeps.log",
+    benchmark:
+        "logs/{scale}/transport/evaluate_substeps.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        **site(),
+        mem_mb=memory(4000),
+        runtime=minutes("transport_substeps"),
+    params:
+        spec=spec("transport_substeps"),
+        folder=lambda wildcards, output: os.path.dirname(output.metrics),
+        threads=1,
+    shell:
+        "python -m phasemill evaluate transport_substeps --spec {params.spec:q} --data {input.zarr}"
+        " --output {params.folder} --scale {wildcards.scale}"
+        " --threads {params.threads} > {log} 2>&1"
+
+
+rule transport_evaluate_stride:
+    """Recovery of kappa when frames are left out, by direct minimisation."""
+    input:
+        zarr=ancient(rules.transport_simulate.output.zarr),
+        manifest=rules.transport_simulate.output.manifest,
+    output:
+        fields=directory(result_path("transport_stride", "fields.zarr")),
+        manifest=result_path("transport_stride", "fields.json"),
+        metrics=result_path("transport_stride", "metrics.json"),
+        claims=result_path("transport_stride", "claims.csv"),
+        provenance=result_path("transport_stride", "provenance.json"),
+    log:
+        "logs/{scale}/transport/evaluate_stride.log",
+    benchmark:
+        "logs/{scale}/transport/evaluate_stride.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        **site(),
+        mem_mb=memory(4000),
+        runtime=minutes("transport_stride"),
+    params:
+        spec=spec("transport_stride"),
+        folder=lambda wildcards, output: os.path.dirname(output.metrics),
+        threads=1,
+    shell:
+        "python -m phasemill evaluate transport_stride --spec {params.spec:q} --data {input.zarr}"
+        " --output {params.folder} --scale {wildcards.scale}"
+        " --threads {params.threads} > {log} 2>&1"
+
+
 rule transport_evaluate_trained:
     """Recovery of kappa with the trained estimator, before and after test-time training."""
     input:

@@ -11,7 +11,7 @@ import difflib
 import functools
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
@@ -67,6 +67,12 @@ class Interval(_Strict):
         return self
 
 
+class Band(_Strict):
+    """The paper's value lies in the band that was measured with ours (`bands` of `write`): reproduced; else not."""
+
+    kind: Literal["band"]
+
+
 class Deviation(_Strict):
     """One point in which we differ from a paper's protocol, in words."""
 
@@ -91,7 +97,7 @@ class Claim(_Strict):
     statement: str = Field(min_length=1)
     paper_value: float | None
     unit: str = "1"
-    check: Annotated[Better | Equal | Interval, Field(discriminator="kind")]
+    check: Annotated[Better | Equal | Interval | Band, Field(discriminator="kind")]
     scales: tuple[Scale, ...] = Field(min_length=1)
     note: str = ""
 
@@ -139,7 +145,7 @@ def load(path: Path = SOURCE) -> Catalogue:
         raise InputError(f"{path.name} is not valid:\n" + "\n".join(problems)) from None
 
 
-def judge(claim: Claim, value: float | None, scale: str) -> Verdict:
+def judge(claim: Claim, value: float | None, scale: str, band: Sequence[float] | None = None) -> Verdict:
     """Verdict of one measured value; `None` means that this run did not measure it. A NaN counts as a miss."""
     if value is None or scale not in claim.scales:
         return "not testable at this scale"
@@ -154,6 +160,10 @@ def judge(claim: Claim, value: float | None, scale: str) -> Verdict:
             return "reproduced" if gain >= -tolerance else "not reproduced"
         case Equal(rel=rel):
             return "reproduced" if abs(value - paper) <= rel * abs(paper) else "not reproduced"
+        case Band():
+            if band is None:
+                raise ValueError("a claim of kind 'band' needs its measured band")
+            return "reproduced" if band[0] <= paper <= band[1] else "not reproduced"
         case Interval() as bounds:
             if not bounds.refuted_below <= value <= bounds.refuted_above:
                 return "refuted"
@@ -187,6 +197,7 @@ def write(
     scale: str,
     command: str,
     notes: Mapping[str, str] | None = None,
+    bands: Mapping[str, Sequence[float]] | None = None,
     catalogue: Catalogue | None = None,
 ) -> Path:
     """Judge the measured `values` (by claim id, in their order) and write them as a tidy CSV, atomically.
@@ -197,13 +208,16 @@ def write(
     scale: scale at which it was measured.
     command: the command that makes these numbers.
     notes: words on single rows, added to the note in the catalogue.
+    bands: measured low and high end for claims of kind `band`; they are added to the note.
 
     Raises
     ------
     ValueError
         A claim id that the catalogue does not have.
     """
-    catalogue, notes = catalogue or load(), notes or {}
+    catalogue, notes, bands = catalogue or load(), dict(notes or {}), bands or {}
+    for name, (low, high) in bands.items():
+        notes[name] = f"Band {low:.4g} to {high:.4g}. {notes.get(name, '')}".strip()
     for name in [*values, *notes]:
         catalogue.claim(name)
     text = io.StringIO()
@@ -222,7 +236,7 @@ def write(
             paper_value=claim.paper_value,
             value=value,
             unit=claim.unit,
-            verdict=judge(claim, value, scale),
+            verdict=judge(claim, value, scale, bands.get(name)),
             scale=scale,
             command=command,
             note=" ".join(part for part in (notes.get(name, ""), claim.note) if part),

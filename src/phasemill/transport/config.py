@@ -96,6 +96,25 @@ class ZeroShot(Block):
     kappa: Range = Field(description="bracket of the direct minimisation")
     field_frames: int = Field(ge=2, description="frames per simulation kept in fields.zarr, evenly spaced")
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The bracket as a pair."""
+        return self.kappa.low, self.kappa.high
+
+
+class Ablation(Block):
+    """What is varied in the ablations of the operator."""
+
+    substeps: list[Count] = Field(min_length=2, description="K, sub-steps per frame interval")
+    strides: list[Count] = Field(min_length=2, description="s, of which every s-th frame is used")
+    resamples: Count = Field(description="re-draws behind the bands")
+
+    @model_validator(mode="after")
+    def _claims_are_covered(self) -> Ablation:
+        if missing := {1, 2, 5, 10, 25, 50} - set(self.substeps):
+            raise ValueError(f"substeps lacks {sorted(missing)} of the paper's Table 3")
+        return self
+
 
 class Trained(Block):
     """Recovery with the trained estimator."""
@@ -111,6 +130,7 @@ class Transport(Block):
     estimator: Estimator
     training: EstimatorTraining
     zero_shot: ZeroShot
+    ablation: Ablation
     trained: Trained
 
     @model_validator(mode="after")
@@ -172,6 +192,24 @@ class ZeroShotJob(Job):
     zero_shot: ZeroShot
 
 
+class SubstepsJob(Job):
+    """Evaluate recovery against the sub-steps of the operator."""
+
+    verb = "evaluate"
+    function = "phasemill.transport.ablation:substeps"
+    drawing = "phasemill.transport.figures:substeps"
+
+    zero_shot: ZeroShot
+    ablation: Ablation
+
+
+class StrideJob(SubstepsJob):
+    """Evaluate recovery when frames are left out."""
+
+    function = "phasemill.transport.ablation:stride"
+    drawing = "phasemill.transport.figures:stride"
+
+
 class TrainedJob(Job):
     """Evaluate the trained estimator, before and after test-time training."""
 
@@ -188,5 +226,7 @@ JOBS: dict[str, type[Job]] = {
     "voronoi_heat": VoronoiHeatJob,
     "transport_estimator": EstimatorJob,
     "transport_zero_shot": ZeroShotJob,
+    "transport_substeps": SubstepsJob,
+    "transport_stride": StrideJob,
     "transport_trained": TrainedJob,
 }

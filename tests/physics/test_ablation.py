@@ -1,0 +1,89 @@
+"""The ablations of the operator against what their theory says, on a small data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from phasemill.transport import ablation, dataset
+from phasemill.transport.config import StrideJob, SubstepsJob, VoronoiHeatJob
+
+DATA = {
+    **{
+        "size": 32,
+        "dx": 0.5,
+        "dt": 0.005,
+        "steps": 1000,
+        "save_every": 50,
+        "simulations": 6,
+        "validation": 1,
+        "test": 3,
+    },
+    **{"kappa": {"low": 0.1, "high": 0.7}, "grains": {"low": 4, "high": 8}},
+    **{"interface_width": 0.25, "roughness": 0.3, "correlation_length": 2.0},
+}
+SETTINGS = {
+    "seed": 1,
+    "zero_shot": {"steps": 1, "learning_rate": 1e-3, "kappa": {"low": 0.01, "high": 2}, "field_frames": 3},
+    "ablation": {"substeps": [1, 2, 5, 10, 25, 50], "strides": [1, 2, 5, 50], "resamples": 50},
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "heat.zarr"
+    dataset.simulate(VoronoiHeatJob.model_validate({"seed": 5, "data": DATA}), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def by_substeps(data: Path) -> dict[str, Any]:
+    return ablation.substeps(SubstepsJob.model_validate(SETTINGS), data, data.parent / "substeps")
+
+
+@pytest.fixture(scope="module")
+def by_stride(data: Path) -> dict[str, Any]:
+    return ablation.stride(StrideJob.model_validate(SETTINGS), data, data.parent / "stride")
+
+
+def errors(result: dict[str, Any], mode: str, regime: str) -> np.ndarray:
+    return np.array([by[regime]["mae"] for by in result["metrics"]["scores"][mode].values()])
+
+
+def test_error_falls_with_the_substeps_and_vanishes_at_those_of_the_solver(by_substeps: dict[str, Any]) -> None:
+    for regime in ("diffusion", "mobility"):
+        mae = errors(by_substeps, "reverse", regime)
+        assert (np.diff(mae) < 0).all()
+        assert mae[-1] < 1e-6
+    assert by_substeps["claims"]["transport.substeps.slope"] > 0.7
+
+
+def test_forward_euler_is_the_harder_direction_and_is_biased_even_with_all_substeps(
+    by_substeps: dict[str, Any],
+) -> None:
+    assert (errors(by_substeps, "forward_euler", "mobility") > errors(by_substeps, "forward_euler", "diffusion")).all()
+    assert errors(by_substeps, "forward_euler", "mobility")[-1] > 1e-3
+    np.testing.assert_allclose(
+        errors(by_substeps, "forward_euler", "diffusion"), errors(by_substeps, "reverse", "diffusion"), atol=1e-12
+    )
+
+
+def test_bands_hold_the_spread_of_the_data(by_substeps: dict[str, Any]) -> None:
+    for low, high in by_substeps["claim_bands"].values():
+        assert 0 <= low < high
+
+
+def test_strides_that_leave_no_pair_are_left_out_and_matched_substeps_stay_exact(by_stride: dict[str, Any]) -> None:
+    assert list(by_stride["metrics"]["scores"]["reverse"]) == ["1", "2", "5"]  # 21 frames: not every 50th
+    assert (np.diff(errors(by_stride, "reverse", "all")) > 0).all()
+    assert by_stride["metrics"]["matched"]["all"]["mae"] < 1e-5
+
+
+def test_both_directions_keep_the_same_frames(data: Path) -> None:
+    source = ablation.store.open_dataset(data)
+    smoothing, sharpening = list(dataset.rows(source, "test"))[:2]
+    for stride in (1, 3, 7):
+        np.testing.assert_array_equal(ablation._thin(smoothing, stride), ablation._thin(sharpening, stride)[::-1])
