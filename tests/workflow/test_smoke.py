@@ -123,12 +123,12 @@ def test_the_native_report_works_offline(smoke_run, tmp_path):
         (
             "zero_shot: { steps: 20,",
             "zero_shot: { steps: 21,",
-            {*(f"transport_evaluate_{name}" for name in ("zero_shot", "substeps", "stride", "trained")), *PAGES},
+            {*(f"transport_{name}_evaluate" for name in ("zero_shot", "substeps", "stride", "trained")), *PAGES},
         ),
         (
             "training: { epochs: 6,",
             "training: { epochs: 7,",
-            {"transport_train", "transport_evaluate_trained", *PAGES},
+            {"transport_train", "transport_trained_evaluate", *PAGES},
         ),
         ("minutes: { transport_zero_shot: 10,", "minutes: { transport_zero_shot: 11,", set()),
         ("# Every number that", "# Each number that", set()),
@@ -154,7 +154,7 @@ def test_a_lost_store_is_remade_and_identical_data_rerun_nothing(smoke_run):
 def test_changed_data_rerun_all_that_follows(smoke_run):
     path = smoke_run / "config" / "config.yaml"
     with changed(path, "grains: { low: 4, high: 8 }", "grains: { low: 4, high: 9 }"):
-        assert planned(smoke_run) >= {"transport_simulate", "transport_train", "transport_evaluate_zero_shot", "index"}
+        assert planned(smoke_run) >= {"transport_simulate", "transport_train", "transport_zero_shot_evaluate", "index"}
 
 
 def test_touched_source_code_reruns_nothing(smoke_run):

@@ -57,110 +57,50 @@ rule transport_train:
         " --threads {params.threads} --device {params.device} > {log} 2>&1"
 
 
-rule transport_evaluate_zero_shot:
-    """Recovery of kappa from one video without training data: direct minimisation and the 200-step network."""
-    input:
-        zarr=ancient(rules.transport_simulate.output.zarr),
-        manifest=rules.transport_simulate.output.manifest,
-    output:
-        fields=directory(result_path("transport_zero_shot", "fields.zarr")),
-        manifest=result_path("transport_zero_shot", "fields.json"),
-        metrics=result_path("transport_zero_shot", "metrics.json"),
-        claims=result_path("transport_zero_shot", "claims.csv"),
-        provenance=result_path("transport_zero_shot", "provenance.json"),
-    log:
-        "logs/{scale}/transport/evaluate_zero_shot.log",
-    benchmark:
-        "logs/{scale}/transport/evaluate_zero_shot.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        **site(),
-        mem_mb=memory(4000),
-        runtime=minutes("transport_zero_shot"),
-    params:
-        spec=spec("transport_zero_shot"),
-        folder=lambda wildcards, output: os.path.dirname(output.metrics),
-        threads=1,
-    shell:
-        "python -m phasemill evaluate transport_zero_shot --spec {params.spec:q} --data {input.zarr}"
-        " --output {params.folder} --scale {wildcards.scale}"
-        " --threads {params.threads} > {log} 2>&1"
+# Evaluations that need the data alone: recovery of kappa from one video without training data, and the ablations.
+for evaluation in ("transport_zero_shot", "transport_substeps", "transport_stride"):
+
+    rule:
+        name:
+            f"{evaluation}_evaluate"
+        input:
+            zarr=ancient(rules.transport_simulate.output.zarr),
+            manifest=rules.transport_simulate.output.manifest,
+        output:
+            fields=directory(result_path(evaluation, "fields.zarr")),
+            manifest=result_path(evaluation, "fields.json"),
+            metrics=result_path(evaluation, "metrics.json"),
+            claims=result_path(evaluation, "claims.csv"),
+            provenance=result_path(evaluation, "provenance.json"),
+        log:
+            f"logs/{{scale}}/transport/{evaluation}.log",
+        benchmark:
+            f"logs/{{scale}}/transport/{evaluation}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            **site(),
+            mem_mb=memory(4000),
+            runtime=minutes(evaluation),
+        params:
+            job=evaluation,
+            spec=spec(evaluation),
+            folder=lambda wildcards, output: os.path.dirname(output.metrics),
+            threads=1,
+        shell:
+            "python -m phasemill evaluate {params.job} --spec {params.spec:q} --data {input.zarr}"
+            " --output {params.folder} --scale {wildcards.scale} --threads {params.threads} > {log} 2>&1"
 
 
-rule transport_evaluate_substeps:
-    """Recovery of kappa against the sub-steps of the operator, by direct minimisation."""
-    input:
-        zarr=ancient(rules.transport_simulate.output.zarr),
-        manifest=rules.transport_simulate.output.manifest,
-    output:
-        fields=directory(result_path("transport_substeps", "fields.zarr")),
-        manifest=result_path("transport_substeps", "fields.json"),
-        metrics=result_path("transport_substeps", "metrics.json"),
-        claims=result_path("transport_substeps", "claims.csv"),
-        provenance=result_path("transport_substeps", "provenance.json"),
-    log:
-        "logs/{scale}/transport/evaluate_substeps.log",
-    benchmark:
-        "logs/{scale}/transport/evaluate_substeps.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        **site(),
-        mem_mb=memory(4000),
-        runtime=minutes("transport_substeps"),
-    params:
-        spec=spec("transport_substeps"),
-        folder=lambda wildcards, output: os.path.dirname(output.metrics),
-        threads=1,
-    shell:
-        "python -m phasemill evaluate transport_substeps --spec {params.spec:q} --data {input.zarr}"
-        " --output {params.folder} --scale {wildcards.scale}"
-        " --threads {params.threads} > {log} 2>&1"
-
-
-rule transport_evaluate_stride:
-    """Recovery of kappa when frames are left out, by direct minimisation."""
-    input:
-        zarr=ancient(rules.transport_simulate.output.zarr),
-        manifest=rules.transport_simulate.output.manifest,
-    output:
-        fields=directory(result_path("transport_stride", "fields.zarr")),
-        manifest=result_path("transport_stride", "fields.json"),
-        metrics=result_path("transport_stride", "metrics.json"),
-        claims=result_path("transport_stride", "claims.csv"),
-        provenance=result_path("transport_stride", "provenance.json"),
-    log:
-        "logs/{scale}/transport/evaluate_stride.log",
-    benchmark:
-        "logs/{scale}/transport/evaluate_stride.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        **site(),
-        mem_mb=memory(4000),
-        runtime=minutes("transport_stride"),
-    params:
-        spec=spec("transport_stride"),
-        folder=lambda wildcards, output: os.path.dirname(output.metrics),
-        threads=1,
-    shell:
-        "python -m phasemill evaluate transport_stride --spec {params.spec:q} --data {input.zarr}"
-        " --output {params.folder} --scale {wildcards.scale}"
-        " --threads {params.threads} > {log} 2>&1"
-
-
-rule transport_evaluate_trained:
+rule transport_trained_evaluate:
     """Recovery of kappa with the trained estimator, before and after test-time training."""
     input:
         zarr=ancient(rules.transport_simulate.output.zarr),
         manifest=rules.transport_simulate.output.manifest,
         model=rules.transport_train.output.model,
         history=rules.transport_train.output.history,
-        zero_shot=rules.transport_evaluate_zero_shot.output.metrics,
+        zero_shot=rules.transport_zero_shot_evaluate.output.metrics,
     output:
         fields=directory(result_path("transport_trained", "fields.zarr")),
         manifest=result_path("transport_trained", "fields.json"),
@@ -168,9 +108,9 @@ rule transport_evaluate_trained:
         claims=result_path("transport_trained", "claims.csv"),
         provenance=result_path("transport_trained", "provenance.json"),
     log:
-        "logs/{scale}/transport/evaluate_trained.log",
+        "logs/{scale}/transport/transport_trained.log",
     benchmark:
-        "logs/{scale}/transport/evaluate_trained.tsv"
+        "logs/{scale}/transport/transport_trained.tsv"
     conda:
         "../../environment.yml"
     threads: 2
