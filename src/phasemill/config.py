@@ -79,15 +79,19 @@ class Config(Block):
     slurm: Slurm = Slurm()
     scales: dict[Literal["smoke", "laptop", "paper"], Scale]
 
+    def at(self, scale: str) -> Scale:
+        """The block of a scale."""
+        return {str(name): block for name, block in self.scales.items()}[scale]
+
     def spec(self, job: str, scale: str) -> str:
         """The JSON that `job` gets as `--spec` at a scale."""
         wing, model = WING_OF[job], JOBS[job]
-        known = {**dict(getattr(self.scales[scale], wing)), "seed": self.seed}  # type: ignore[index]
+        known = {**dict(getattr(self.at(scale), wing)), "seed": self.seed}
         return model(**{name: known[name] for name in model.model_fields if name in known}).model_dump_json()
 
     def minutes(self, benchmark: str, scale: str, attempt: int = 1) -> int:
         """Run time of a benchmark's longest job; grows with the attempt up to the partition's limit."""
-        return self.within_limit(self.scales[scale].minutes[benchmark] * attempt)  # type: ignore[index]
+        return self.within_limit(self.at(scale).minutes[benchmark] * attempt)
 
     def within_limit(self, minutes: int) -> int:
         """`minutes`, or the longest run time that the site's partitions allow."""

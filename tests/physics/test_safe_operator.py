@@ -169,4 +169,4 @@ def test_frames_that_do_not_determine_kappa_are_refused(frames: np.ndarray, mess
 )
 def test_schemes_out_of_range_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        replace(SCHEME, **change)  # type: ignore[arg-type]
+        replace(SCHEME, **change)  # type: ignore[arg-type]  # bad values are the point

@@ -69,7 +69,7 @@ def test_a_scale_too_small_is_no_verdict() -> None:
 )
 def test_a_malformed_claim_is_refused(check: dict[str, object], changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        claim(check, **{"paper_value": 0.9, **changes})  # type: ignore[arg-type]
+        claim(check, **{"paper_value": 0.9, **changes})  # type: ignore[arg-type]  # cases of mixed types
 
 
 def test_the_catalogue_is_valid_and_every_claim_has_its_source() -> None:

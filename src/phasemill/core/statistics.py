@@ -25,7 +25,7 @@ def write_statistics(data: Path, output: Path, *, threads: int = 1) -> None:
         }
         for split in dict.fromkeys(splits)
     }
-    (numbers,) = dask.base.compute(lazy, scheduler="threads", num_workers=threads)  # type: ignore[no-untyped-call]
+    (numbers,) = dask.base.compute(lazy, scheduler="threads", num_workers=threads)  # type: ignore[no-untyped-call]  # dask has no types
     content = {
         "data": data.name,
         "digest": store.digest(data),

@@ -31,7 +31,7 @@ def load_model(path: Path | str, module: torch.nn.Module) -> dict[str, Any]:
     try:
         with safe_open(str(path), framework="pt") as stream:
             card = json.loads((stream.metadata() or {})["card"])
-            module.load_state_dict({name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118
+            module.load_state_dict({name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118  # no mapping
     except FileNotFoundError:
         raise InputError(f"model {path} does not exist; make it with: snakemake -c all -- {path}") from None
     except (SafetensorError, KeyError, ValueError, OSError) as error:

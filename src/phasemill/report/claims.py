@@ -135,7 +135,7 @@ def load(path: Path = SOURCE) -> Catalogue:
 
     Raises
     ------
-    ValueError
+    InputError
         One line per problem, each with its dotted place in the file.
     """
     try:
@@ -212,7 +212,7 @@ def write(
 
     Raises
     ------
-    ValueError
+    InputError
         A claim id that the catalogue does not have.
     """
     catalogue, notes, bands = catalogue or load(), dict(notes or {}), bands or {}
@@ -265,4 +265,4 @@ def read(path: Path | str) -> list[Row]:
 
 def _row(line: dict[str, str]) -> Row:
     numbers = {key: float(line[key]) if line[key] else None for key in ("paper_value", "value")}
-    return Row(**{**line, **numbers})  # type: ignore[arg-type]
+    return Row(**{**line, **numbers})  # type: ignore[arg-type]  # the header was compared with the fields

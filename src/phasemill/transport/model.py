@@ -49,7 +49,7 @@ class FieldMap(nn.Module):
         )
         self.projection = nn.Conv2d(channels, 1, 1)
         nn.init.zeros_(self.projection.weight)
-        nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]  # never None here
 
     def forward(self, video: Tensor) -> Tensor:
         """(simulation, time, x, y) -> the same shape; every frame by itself."""

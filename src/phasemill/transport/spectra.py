@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from phasemill.core.errors import InputError
 from phasemill.core.spectral import hermitian_weights, laplacian_eigenvalues
+from phasemill.transport.physics import max_stable_kappa, stability_number
 
 MobilityMode = Literal["reverse", "forward_euler"]
 Frames = TypeVar("Frames", bound=Any)
@@ -156,7 +157,7 @@ def stability_table(substeps: Sequence[int], *, interval: float, dx: float, kapp
     rows = []
     for count in substeps:
         tau = SafeScheme(interval, count, dx).tau
-        rows.append(StabilityRow(count, tau, kappa_max * tau * 8 / dx**2, 2 * dx**2 / (8 * tau)))
+        rows.append(StabilityRow(count, tau, stability_number(kappa_max, tau, dx), max_stable_kappa(tau, dx)))
     return rows
 
 
