@@ -32,7 +32,7 @@ WING_OF = {name: wing for wing, jobs in WINGS.items() for name in jobs}
 BENCHMARKS = {name: WING_OF[name] for name, job in JOBS.items() if job.verb == "evaluate"}
 
 DATASETS = {name: WING_OF[name] for name, job in JOBS.items() if job.verb == "simulate"}
-MODELS = {name: job.benchmark for name, job in JOBS.items() if job.verb == "train"}
+MODELS = {name: (job.benchmark, job.model) for name, job in JOBS.items() if job.verb == "train"}
 
 # Target of the workflow -> its benchmarks: each benchmark by itself, and each wing as a whole.
 TARGETS = {name: [name] for name in BENCHMARKS} | {

@@ -12,10 +12,10 @@ import xarray as xr
 from phasemill.core import store
 from phasemill.transport import dataset
 from phasemill.transport.config import VoronoiHeatJob
+from phasemill.transport.evaluate.scoring import roll_out
 from phasemill.transport.model import FieldMap
 from phasemill.transport.operator import safe_loss, substep
 from phasemill.transport.recover import recover_direct
-from phasemill.transport.scoring import roll_out
 from phasemill.transport.solver import integrate
 from phasemill.transport.spectra import FrameSpectra, SafeScheme
 from phasemill.transport.train import assemble, videos

@@ -21,8 +21,8 @@ from phasemill.transport.model import (
     reconstruction_loss,
 )
 from phasemill.transport.operator import safe_loss
+from phasemill.transport.recover.network import zero_shot_network
 from phasemill.transport.spectra import SafeScheme
-from phasemill.transport.zero_shot import zero_shot_network
 
 SCHEME = SafeScheme(interval=0.25, substeps=50, dx=0.5)
 

@@ -13,8 +13,8 @@ rule models:
     """All trained models of the active scale."""
     input:
         [
-            result_path(name, "model.safetensors", CONFIG.scale)
-            for name in settings.MODELS.values()
+            result_path(benchmark, model, CONFIG.scale)
+            for benchmark, model in settings.MODELS.values()
         ],
     localrule: True
 

@@ -43,6 +43,8 @@ class Job(Block):
 
     benchmark: ClassVar[str] = ""
     """The benchmark in whose folder a training leaves its model."""
+    model: ClassVar[str] = "model.safetensors"
+    """The name of that file."""
 
     version: Literal[1] = 1
     seed: int

@@ -185,8 +185,8 @@ class ZeroShotJob(Job):
     """Evaluate recovery without training data."""
 
     verb = "evaluate"
-    function = "phasemill.transport.evaluate:zero_shot"
-    drawing = "phasemill.transport.figures:zero_shot"
+    function = "phasemill.transport.evaluate.zero_shot:zero_shot"
+    drawing = "phasemill.transport.figures.zero_shot:zero_shot"
 
     estimator: Estimator
     zero_shot: ZeroShot
@@ -196,8 +196,8 @@ class SubstepsJob(Job):
     """Evaluate recovery against the sub-steps of the operator."""
 
     verb = "evaluate"
-    function = "phasemill.transport.ablation:substeps"
-    drawing = "phasemill.transport.figures:substeps"
+    function = "phasemill.transport.evaluate.ablation:substeps"
+    drawing = "phasemill.transport.figures.ablation:substeps"
 
     zero_shot: ZeroShot
     ablation: Ablation
@@ -206,16 +206,16 @@ class SubstepsJob(Job):
 class StrideJob(SubstepsJob):
     """Evaluate recovery when frames are left out."""
 
-    function = "phasemill.transport.ablation:stride"
-    drawing = "phasemill.transport.figures:stride"
+    function = "phasemill.transport.evaluate.ablation:stride"
+    drawing = "phasemill.transport.figures.ablation:stride"
 
 
 class TrainedJob(Job):
     """Evaluate the trained estimator, before and after test-time training."""
 
     verb = "evaluate"
-    function = "phasemill.transport.evaluate:trained"
-    drawing = "phasemill.transport.figures:trained"
+    function = "phasemill.transport.evaluate.trained:trained"
+    drawing = "phasemill.transport.figures.trained:trained"
 
     estimator: Estimator
     training: EstimatorTraining

@@ -20,8 +20,8 @@ from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.transport import dataset
 from phasemill.transport.config import StrideJob, SubstepsJob
-from phasemill.transport.recover import recover_direct
-from phasemill.transport.scoring import Estimates, Scores, headline, score, write_fields
+from phasemill.transport.evaluate.scoring import Estimates, Scores, headline, score, write_fields
+from phasemill.transport.recover.direct import recover_direct
 from phasemill.transport.spectra import FrameSpectra, MobilityMode
 
 MODES: tuple[MobilityMode, ...] = ("forward_euler", "reverse")

@@ -1,4 +1,4 @@
-"""Evaluation of the recovery of kappa: fields, metrics and values for the claims.
+"""Evaluation of the trained estimator, as it is and after test-time training.
 
 Every error stands beside the constant-kappa baseline (the mean over the training simulations), because the sign of the
 coefficient is given and alone makes a high signed R2.
@@ -19,118 +19,23 @@ from phasemill.core import loop, metrics, store
 from phasemill.core.errors import InputError
 from phasemill.core.files import read_json
 from phasemill.core.provenance import Clock
-from phasemill.core.seeds import branch
 from phasemill.core.weights import load_model
 from phasemill.transport import dataset
-from phasemill.transport.config import TrainedJob, ZeroShotJob
-from phasemill.transport.model import SafeModel
-from phasemill.transport.recover import recover_direct
-from phasemill.transport.scoring import (
+from phasemill.transport.config import TrainedJob
+from phasemill.transport.evaluate.scoring import (
     Estimates,
     constant,
     difference,
     headline,
     recovery_table,
     score,
-    stability,
-    stability_rows,
     training_table,
     write_fields,
 )
-from phasemill.transport.spectra import FrameSpectra
+from phasemill.transport.model import SafeModel
 from phasemill.transport.train import Videos, assemble, make_step, make_training, read_history
-from phasemill.transport.zero_shot import zero_shot_network
 
 log = logging.getLogger("phasemill")
-
-
-def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1) -> dict[str, Any]:
-    """Recover kappa of each held-out video from that video alone: by direct minimisation and by a fresh network."""
-    clock = Clock()
-    source = store.open_dataset(data)
-    rows = list(dataset.rows(source, "test"))
-    bounds = job.zero_shot.bounds
-    direct, forward, network = [], [], []
-    seconds: dict[str, list[float]] = {"direct": [], "network": []}
-    for number, (row, seed) in enumerate(zip(rows, branch(job.seed, "zero_shot", len(rows)), strict=True)):
-        scheme = dataset.scheme(source, row)
-        begun = time.perf_counter()
-        direct.append(recover_direct(FrameSpectra.from_frames(row.frames, scheme), bounds))
-        seconds["direct"].append(time.perf_counter() - begun)
-        unstable = dataset.scheme(source, row, mode="forward_euler")
-        forward.append(recover_direct(FrameSpectra.from_frames(row.frames, unstable), bounds))
-        fitted = zero_shot_network(
-            row.frames,
-            scheme,
-            steps=job.zero_shot.steps,
-            learning_rate=job.zero_shot.learning_rate,
-            features=job.estimator.features,
-            seed=int(seed.generate_state(1)[0]),
-        )
-        network.append(fitted)
-        seconds["network"].append(fitted.seconds)
-        log.info(
-            "zero-shot: row %d of %d (%s), kappa %.4f: direct %.6f, network %.4f in %.1f s",
-            *(number + 1, len(rows), row.regime, row.kappa, direct[-1].kappa, fitted.kappa, fitted.seconds),
-        )
-
-    methods = [
-        Estimates("direct minimisation", [e.kappa for e in direct], seconds["direct"]),
-        Estimates(f"{job.zero_shot.steps}-step network", [e.kappa for e in network], seconds["network"]),
-        Estimates("direct, mobility by forward Euler", [e.kappa for e in forward]),
-        constant(source, rows),
-    ]
-    scores = {method.label: score(rows, method.kappa) for method in methods}
-    best, net, euler = (scores[method.label] for method in methods[:3])
-    converged = np.array([fitted.converged_step for fitted in network])
-    write_fields(output / "fields.zarr", source, rows, methods[:2], job.zero_shot.field_frames, clock, job.model_dump())
-    table = {row.substeps: row for row in stability(source)}
-    return {
-        "title": "Zero-shot recovery of kappa",
-        "question": (
-            "Can the coefficient of a transport equation be read off one video, without training data? "
-            f"Each of {len(rows)} held-out videos (diffusion and its exact reversal in time, mobility) is fitted on "
-            "its own: by minimising the SAFE loss over the single scalar kappa, and by the paper's network with "
-            f"{job.zero_shot.steps} steps of Adam. Both propagate in the stable, smoothing direction."
-        ),
-        "headline": [
-            headline("mean |error|, direct", best["all"]["mae"], claim="transport.zero_shot.mae"),
-            headline(f"mean |error|, {methods[1].label}", net["all"]["mae"], "same videos"),
-            headline("R2 of kappa, mobility, direct", best["mobility"]["r2"], claim="transport.zero_shot.mobility_r2"),
-            headline("one video, direct", 1e3 * methods[0].median_seconds, "frames in memory to answer", "ms"),
-            headline("direct is faster by", methods[1].median_seconds / methods[0].median_seconds, "same run", "x"),
-        ],
-        "tables": [recovery_table(methods, scores), stability_rows(source)],
-        "claims": {
-            "transport.stability.number_k1": table[1].stability_number,
-            "transport.stability.number_k50": table[50].stability_number,
-            "transport.stability.max_kappa_k1": table[1].stable_kappa,
-            "transport.stability.max_kappa_k50": table[50].stable_kappa,
-            "transport.zero_shot.mae": net["all"]["mae"],
-            "transport.zero_shot.r2": net["all"]["signed_r2"],
-            "transport.zero_shot.diffusion_r2": net["diffusion"]["r2"],
-            "transport.zero_shot.mobility_r2": net["mobility"]["r2"],
-            "transport.zero_shot.mae_forward_euler": euler["all"]["mae"],
-            "transport.zero_shot.mobility_r2_forward_euler": euler["mobility"]["r2"],
-            "transport.zero_shot.stable_direction": net["mobility"]["r2"],
-            "transport.zero_shot.steps_to_converge": float(np.median(converged)),
-        },
-        "metrics": {
-            "methods": scores,
-            "seconds": {method.label: method.median_seconds for method in methods[:2]},
-            "steps_to_converge": converged.tolist(),
-            "direct_evaluations": [e.evaluations for e in direct],
-            "kappa": {method.label: list(method.kappa) for method in methods},
-            "truth": [row.kappa for row in rows],
-            "direction": [row.direction for row in rows],
-            "network_history": [fitted.history.tolist() for fitted in network],
-        },
-        "claim_notes": {"transport.zero_shot.mae": f"Direct minimisation: {best['all']['mae']:.2g}."},
-        "provenance": [
-            store.provenance(source),
-            clock.record("evaluate transport_zero_shot", job.model_dump(), threads=threads),
-        ],
-    }
 
 
 def trained(
