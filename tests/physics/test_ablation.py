@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phasemill.transport import ablation, dataset
+from phasemill.transport import dataset
 from phasemill.transport.config import StrideJob, SubstepsJob, VoronoiHeatJob
+from phasemill.transport.evaluate import ablation
 
 DATA = {
     **{
@@ -27,8 +28,9 @@ DATA = {
 }
 SETTINGS = {
     "seed": 1,
+    "data": DATA,
     "zero_shot": {"steps": 1, "learning_rate": 1e-3, "kappa": {"low": 0.01, "high": 2}, "field_frames": 3},
-    "ablation": {"substeps": [1, 2, 5, 10, 25, 50], "strides": [1, 2, 5, 50], "resamples": 50},
+    "ablation": {"substeps": [1, 2, 5, 10, 25, 50], "strides": [1, 2, 5, 50], "resamples": 50, "population": 6},
 }
 
 
@@ -46,7 +48,11 @@ def by_substeps(data: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def by_stride(data: Path) -> dict[str, Any]:
-    return ablation.stride(StrideJob.model_validate(SETTINGS), data, data.parent / "stride")
+    return ablation.stride(
+        StrideJob.model_validate({key: SETTINGS[key] for key in StrideJob.model_fields if key in SETTINGS}),
+        data,
+        data.parent / "stride",
+    )
 
 
 def errors(result: dict[str, Any], mode: str, regime: str) -> np.ndarray:
@@ -87,3 +93,23 @@ def test_both_directions_keep_the_same_frames(data: Path) -> None:
     smoothing, sharpening = list(dataset.rows(source, "test"))[:2]
     for stride in (1, 3, 7):
         np.testing.assert_array_equal(ablation._thin(smoothing, stride), ablation._thin(sharpening, stride)[::-1])
+
+
+def test_the_unit_of_a_re_draw_is_a_base_simulation_of_the_same_distribution(by_substeps: dict[str, Any]) -> None:
+    """Sets of three out of six simulations: their band encloses the population."""
+    metrics = by_substeps["metrics"]
+    assert list(metrics["expected"]) == list(metrics["bands"]) == ["1", "2", "5", "10", "25", "50"]
+    for count, expected in metrics["expected"].items():
+        low, high = metrics["bands"][count]
+        assert low < expected < high
+
+
+def test_a_simulation_belongs_to_its_seed(data: Path) -> None:
+    source = ablation.store.open_dataset(data)
+    job = VoronoiHeatJob.model_validate({"seed": 5, "data": DATA})
+    seed = ablation.branch(5, "voronoi_heat", 6)[4]
+    for _ in range(2):  # drawing does not use the seed up
+        np.testing.assert_array_equal(
+            dataset.draw_simulation(job.data, seed).frames.astype(np.float32), source.phi.values[4]
+        )
+        assert dataset.draw_kappa(job.data, seed) == float(source.kappa[4])

@@ -107,7 +107,8 @@ class Ablation(Block):
 
     substeps: list[Count] = Field(min_length=2, description="K, sub-steps per frame interval")
     strides: list[Count] = Field(min_length=2, description="s, of which every s-th frame is used")
-    resamples: Count = Field(description="re-draws behind the bands")
+    population: Count = Field(description="new simulations behind the bands")
+    resamples: Count = Field(description="sets of as many simulations as are held out, drawn from the population")
 
     @model_validator(mode="after")
     def _claims_are_covered(self) -> Ablation:
@@ -192,22 +193,24 @@ class ZeroShotJob(Job):
     zero_shot: ZeroShot
 
 
-class SubstepsJob(Job):
-    """Evaluate recovery against the sub-steps of the operator."""
+class StrideJob(Job):
+    """Evaluate recovery when frames are left out."""
 
     verb = "evaluate"
-    function = "phasemill.transport.evaluate.ablation:substeps"
-    drawing = "phasemill.transport.figures.ablation:substeps"
+    function = "phasemill.transport.evaluate.ablation:stride"
+    drawing = "phasemill.transport.figures.ablation:stride"
 
     zero_shot: ZeroShot
     ablation: Ablation
 
 
-class StrideJob(SubstepsJob):
-    """Evaluate recovery when frames are left out."""
+class SubstepsJob(StrideJob):
+    """Evaluate recovery against the sub-steps of the operator."""
 
-    function = "phasemill.transport.evaluate.ablation:stride"
-    drawing = "phasemill.transport.figures.ablation:stride"
+    function = "phasemill.transport.evaluate.ablation:substeps"
+    drawing = "phasemill.transport.figures.ablation:substeps"
+
+    data: VoronoiHeat
 
 
 class TrainedJob(Job):

@@ -20,7 +20,7 @@ from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.transport.config import VoronoiHeat, VoronoiHeatJob
 from phasemill.transport.initial import voronoi
-from phasemill.transport.solver import integrate
+from phasemill.transport.solver import Trajectory, integrate
 from phasemill.transport.spectra import MobilityMode, SafeScheme
 
 SPLITS = ("train", "validation", "test")
@@ -51,7 +51,7 @@ def simulate(job: VoronoiHeatJob, output: Path, *, threads: int = 1) -> None:
     clock = Clock()
     data = job.data
     seeds = branch(job.seed, "voronoi_heat", data.simulations)
-    kappas = [np.random.default_rng(seed).uniform(data.kappa.low, data.kappa.high) for seed in seeds]
+    kappas = [draw_kappa(data, seed) for seed in seeds]
     variables = {
         "phi": store.Variable(("sim", "time", "x", "y"), "1", "order parameter"),
         "mean": store.Variable(("sim", "time"), "1", "spatial mean of phi", dtype="float64"),
@@ -60,19 +60,31 @@ def simulate(job: VoronoiHeatJob, output: Path, *, threads: int = 1) -> None:
     }
     with store.create(output, _coords(data, kappas), variables, _attrs(job)) as writer:
         for sim, (seed, kappa) in enumerate(zip(seeds, kappas, strict=True)):
-            phi = voronoi(
-                np.random.default_rng(seed.spawn(1)[0]),
-                size=data.size,
-                dx=data.dx,
-                grains=(data.grains.low, data.grains.high),
-                interface_width=data.interface_width,
-                roughness=data.roughness,
-                correlation_length=data.correlation_length,
-            )
-            run = integrate(phi, kappa, dx=data.dx, dt=data.dt, steps=data.steps, save_every=data.save_every)
+            run = draw_simulation(data, seed)
             writer.write(sim, phi=run.frames, mean=run.mean, energy=run.energy, subdivisions=run.subdivisions)
             log.info("voronoi_heat: simulation %d of %d, kappa %.4f", sim + 1, data.simulations, kappa)
         writer.provenance = clock.record("simulate voronoi_heat", job.model_dump(), threads=threads)
+
+
+def draw_kappa(data: VoronoiHeat, seed: np.random.SeedSequence) -> float:
+    """kappa of the simulation that belongs to `seed`."""
+    return float(np.random.default_rng(seed).uniform(data.kappa.low, data.kappa.high))
+
+
+def draw_simulation(data: VoronoiHeat, seed: np.random.SeedSequence) -> Trajectory:
+    """The base simulation that belongs to `seed`: its rough Voronoi tessellation, evolved with its kappa."""
+    initial = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, 0))  # a child, without counting it
+    phi = voronoi(
+        np.random.default_rng(initial),
+        size=data.size,
+        dx=data.dx,
+        grains=(data.grains.low, data.grains.high),
+        interface_width=data.interface_width,
+        roughness=data.roughness,
+        correlation_length=data.correlation_length,
+    )
+    kappa = draw_kappa(data, seed)
+    return integrate(phi, kappa, dx=data.dx, dt=data.dt, steps=data.steps, save_every=data.save_every)
 
 
 def rows(dataset: xr.Dataset, split: str, stride: int = 1) -> Iterator[Row]:
