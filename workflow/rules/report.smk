@@ -26,11 +26,12 @@ rule statistics:
 
 
 rule draw:
-    """Figures of a benchmark, from its stored fields and metrics."""
+    """Figures of a benchmark, from its stored fields, metrics and claims."""
     input:
         fields=ancient("results/{scale}/{wing}/{benchmark}/fields.zarr"),
         manifest="results/{scale}/{wing}/{benchmark}/fields.json",
         metrics="results/{scale}/{wing}/{benchmark}/metrics.json",
+        claims="results/{scale}/{wing}/{benchmark}/claims.csv",
     output:
         figures=report(
             directory("results/{scale}/{wing}/{benchmark}/figures"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,12 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from phasemill.core import figures, store
+
+
+def paper_values(folder: Path) -> dict[str, float]:
+    """The papers' numbers of a benchmark's claims, by claim id, from its `claims.csv`."""
+    with (folder / "claims.csv").open(newline="") as stream:
+        return {row["claim"]: float(row["paper_value"]) for row in csv.DictReader(stream) if row["paper_value"]}
 
 
 def parity(output: Path, metrics: dict[str, Any], best: str, others: list[str]) -> figures.Entry:
