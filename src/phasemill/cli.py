@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 
 Scale = Literal["smoke", "laptop", "paper"]
+Physics = Literal["heat", "fisher", "allen_cahn", "cahn_hilliard"]
 Spec = Annotated[str, typer.Option(help="Parameters as JSON; `phasemill spec JOB` prints them.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads for numba and torch; results may depend on it.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -78,6 +79,7 @@ def evaluate(
     output: Annotated[Path, typer.Option(help="Folder that gets metrics.json, claims.csv and fields.zarr.")],
     scale: Annotated[Scale, typer.Option(help="Scale at which the claims are judged.")],
     model: Annotated[Path | None, typer.Option(help="Trained model.")] = None,
+    tokens: Annotated[Path | None, typer.Option(help="Trained amortised estimators.")] = None,
     history: Annotated[Path | None, typer.Option(help="History of the training.")] = None,
     compare: Annotated[Path | None, typer.Option(help="metrics.json of a benchmark to compare with.")] = None,
     threads: Threads = 1,
@@ -85,7 +87,8 @@ def evaluate(
 ) -> None:
     """Evaluate a benchmark: fields, metrics and claims."""
     job = _find("evaluate", name, threads)
-    extra = _fitting(name, job, {"model": model, "history": history, "compare": compare, "device": device})
+    given = {"model": model, "tokens": tokens, "history": history, "compare": compare, "device": device}
+    extra = _fitting(name, job, given)
     from phasemill.report import claims
 
     metrics = job(_parse(name, spec), data, output, threads=threads, **extra)
@@ -121,6 +124,45 @@ def index(
     from phasemill.report.page import write_index
 
     typer.echo(write_index(folders, output, scale))
+
+
+@app.command()
+def recover(
+    video: Annotated[Path, typer.Argument(help=".zarr, .npy, .npz, .tif stack, or film (.mp4, .gif, .avi ...).")],
+    dx: Annotated[float | None, typer.Option(help="Size of a pixel; default: as in the .zarr.")] = None,
+    dt: Annotated[float | None, typer.Option(help="Time between two frames; default: as in the .zarr.")] = None,
+    physics: Annotated[Physics, typer.Option(help="Equation whose coefficients are wanted.")] = "heat",
+    direction: Annotated[
+        Literal["auto", "smoothing", "sharpening"], typer.Option(help="Sharpening: time runs backwards.")
+    ] = "auto",
+    boundary: Annotated[
+        Literal["crop", "periodic", "neumann"],
+        typer.Option(help="What is known about the border; crop, nothing, is safe on real video."),
+    ] = "crop",
+    intensity: Annotated[
+        Literal["identity", "affine", "gamma"], typer.Option(help="How pixel values follow the field.")
+    ] = "identity",
+    values: Annotated[
+        tuple[float, float] | None, typer.Option(help="Field values of black and white; default 0 1.")
+    ] = None,
+    sim: Annotated[int | None, typer.Option(help="Simulation number, for a .zarr with several.")] = None,
+    variable: Annotated[str | None, typer.Option(help="Array name, for a .zarr or .npz with several.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder; default: NAME_recovery in this folder.")] = None,
+    threads: Threads = 1,
+) -> None:
+    """Recover coefficients with error bars from a video of your own; writes recovery.json and recovery.html."""
+    use_threads(threads)
+    from phasemill.core.video import read_video
+    from phasemill.report.recovery import write_recovery_page
+    from phasemill.transport.video.command import recover_file
+
+    film = read_video(video, sim=sim, variable=variable, values=values)
+    folder = output or Path(f"{video.stem}_recovery")
+    lines, figures = recover_file(
+        film, folder, dx=dx, interval=dt, physics=physics, direction=direction, boundary=boundary, intensity=intensity
+    )
+    typer.echo("\n".join(lines))
+    typer.echo(write_recovery_page(folder, figures))
 
 
 @app.command("spec")

@@ -22,7 +22,7 @@ def compare(pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]) -> 
         times = [(_milliseconds(ours), _milliseconds(peer)) for _ in range(rounds)]
         entry = {}
         for name, column in zip(("ours", "peer"), zip(*times, strict=True), strict=True):
-            entry |= {f"{name}_ms_min": round(min(column), 2), f"{name}_ms_median": round(median(column), 2)}
+            entry |= {f"{name}_ms_min": _rounded(min(column)), f"{name}_ms_median": _rounded(median(column))}
         ratio = entry["peer_ms_min"] / entry["ours_ms_min"]
         entry |= {"ratio": round(ratio, 1), "rounds": rounds}
         write_json(path, {**(read_json(path) if path.exists() else {}), key: entry})
@@ -31,6 +31,11 @@ def compare(pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]) -> 
         return ratio
 
     return run
+
+
+def _rounded(value: float) -> float:
+    """Four digits, also of a few microseconds."""
+    return float(f"{value:.4g}")
 
 
 def _milliseconds(function: Callable[[], object]) -> float:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from phasemill.transport import dataset
-from phasemill.transport.config import StrideJob, SubstepsJob, VoronoiHeatJob
+from phasemill.transport.config.single import StrideJob, SubstepsJob
+from phasemill.transport.config.videos import VoronoiHeatJob
 from phasemill.transport.evaluate import ablation
 
 DATA = {
@@ -29,7 +30,7 @@ DATA = {
 SETTINGS = {
     "seed": 1,
     "data": DATA,
-    "zero_shot": {"steps": 1, "learning_rate": 1e-3, "kappa": {"low": 0.01, "high": 2}, "field_frames": 3},
+    "zero_shot": {"steps": 1, "frames": 3, "learning_rate": 1e-3, "kappa": {"low": 0.01, "high": 2}, "field_frames": 3},
     "ablation": {"substeps": [1, 2, 5, 10, 25, 50], "strides": [1, 2, 5, 50], "resamples": 50, "population": 6},
 }
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from phasemill.core import store
 from phasemill.transport import dataset
-from phasemill.transport.config import VoronoiHeatJob
+from phasemill.transport.config.videos import VoronoiHeatJob
 from phasemill.transport.evaluate.scoring import roll_out
 from phasemill.transport.model import FieldMap
 from phasemill.transport.operator import safe_loss, substep

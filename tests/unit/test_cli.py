@@ -23,7 +23,7 @@ def phasemill(*words: str, folder=ROOT) -> subprocess.CompletedProcess[str]:
 
 def test_help_names_every_verb():
     text = phasemill("--help").stdout
-    for verb in ("simulate", "statistics", "train", "evaluate", "draw", "report", "index", "spec", "schema"):
+    for verb in ("simulate", "statistics", "train", "evaluate", "draw", "report", "index", "recover", "spec", "schema"):
         assert verb in text
 
 

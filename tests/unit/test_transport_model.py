@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from phasemill.transport.config import LossWeights
+from phasemill.transport.config.learned import LossWeights
 from phasemill.transport.model import (
     FieldMap,
     Output,

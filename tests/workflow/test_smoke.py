@@ -77,7 +77,7 @@ def test_every_benchmark_has_its_files(smoke_run):
 
 def test_every_store_opens_silently_with_named_dims_and_units(smoke_run):
     found = stores(smoke_run)
-    assert len(found) == 1 + len(config.BENCHMARKS)
+    assert len(found) == len(config.DATASETS) + len(config.BENCHMARKS)
     code = "import sys, xarray as xr; [print(xr.open_zarr(path)) for path in sys.argv[1:]]"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code, *found], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -105,7 +105,7 @@ def test_what_snakemake_tracks_is_what_the_job_used(smoke_run):
     """The hash in the provenance of each stage is that of the spec in the rule's params."""
     settings = config.load(config.read_yaml(smoke_run / "config" / "config.yaml"))
     stages = read_json(smoke_run / "results/smoke/transport/transport_trained/provenance.json")
-    jobs = ("voronoi_heat", "transport_estimator", "transport_trained")
+    jobs = ("voronoi_heat", "transport_estimator", "transport_tokens", "transport_trained")
     assert [stage["stage"] for stage in stages] == [f"{config.JOBS[job].verb} {job}" for job in jobs]
     specs = [json.loads(settings.spec(job, "smoke")) for job in jobs]
     assert [stage["config_hash"] for stage in stages] == [config_hash(spec) for spec in specs]

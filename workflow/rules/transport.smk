@@ -1,28 +1,37 @@
 # The transport wing (SAFE-PIT-CM): Voronoi heat -> Zarr -> estimator -> recovery of kappa.
 
 
-rule transport_simulate:
-    """Voronoi heat: 50 base simulations; mobility is their exact reversal in time."""
-    output:
-        zarr=directory(data_path("voronoi_heat")),
-        manifest=data_path("voronoi_heat").replace(".zarr", ".json"),
-    log:
-        "logs/{scale}/transport/simulate.log",
-    benchmark:
-        "logs/{scale}/transport/simulate.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        **site(),
-        mem_mb=memory(2000),
-        runtime=short,
-    params:
-        spec=spec("voronoi_heat"),
-        threads=1,
-    shell:
-        "python -m phasemill simulate voronoi_heat --spec {params.spec:q} --output {output.zarr}"
-        " --threads {params.threads} > {log} 2>&1"
+# Voronoi heat (mobility is its exact reversal in time), four other systems, and heat with kappa(x).
+for simulation, dataset in (
+    ("transport_simulate", "voronoi_heat"),
+    ("transport_physics_simulate", "other_physics"),
+    ("transport_map_simulate", "varying_heat"),
+):
+
+    rule:
+        name:
+            simulation
+        output:
+            zarr=directory(data_path(dataset)),
+            manifest=data_path(dataset).replace(".zarr", ".json"),
+        log:
+            f"logs/{{scale}}/transport/{simulation.removeprefix('transport_')}.log",
+        benchmark:
+            f"logs/{{scale}}/transport/{simulation.removeprefix('transport_')}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            **site(),
+            mem_mb=memory(2000),
+            runtime=short,
+        params:
+            job=dataset,
+            spec=spec(dataset),
+            threads=1,
+        shell:
+            "python -m phasemill simulate {params.job} --spec {params.spec:q} --output {output.zarr}"
+            " --threads {params.threads} > {log} 2>&1"
 
 
 rule transport_train:
@@ -57,15 +66,60 @@ rule transport_train:
         " --threads {params.threads} --device {params.device} > {log} 2>&1"
 
 
+rule transport_train_tokens:
+    """Amortised estimators from spectra and from pooled frames, all variants; goes on from its checkpoint when run again."""
+    input:
+        zarr=ancient(rules.transport_simulate.output.zarr),
+        manifest=rules.transport_simulate.output.manifest,
+    output:
+        model=result_path("transport_trained", "tokens.safetensors"),
+        history=result_path("transport_trained", "tokens_history.csv"),
+    log:
+        "logs/{scale}/transport/train_tokens.log",
+    benchmark:
+        "logs/{scale}/transport/train_tokens.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        **site(),
+        mem_mb=memory(4000),
+        runtime=minutes("transport_trained"),
+    params:
+        spec=spec("transport_tokens"),
+        checkpoints=lambda wildcards, output: os.path.join(
+            os.path.dirname(output.model), "checkpoints"
+        ),
+        threads=1,
+        device=CONFIG.device,
+    shell:
+        "python -m phasemill train transport_tokens --spec {params.spec:q} --data {input.zarr}"
+        " --checkpoints {params.checkpoints} --history {output.history} --output {output.model}"
+        " --threads {params.threads} --device {params.device} > {log} 2>&1"
+
+
 # Evaluations that need the data alone: recovery of kappa from one video without training data, and the ablations.
-for evaluation in ("transport_zero_shot", "transport_substeps", "transport_stride"):
+for evaluation in (
+    "transport_zero_shot",
+    "transport_substeps",
+    "transport_stride",
+    "transport_degeneracy",
+    "transport_robustness",
+    "transport_physics",
+    "transport_map",
+):
+
+    source = {
+        "transport_physics": rules.transport_physics_simulate,
+        "transport_map": rules.transport_map_simulate,
+    }.get(evaluation, rules.transport_simulate)
 
     rule:
         name:
             f"{evaluation}_evaluate"
         input:
-            zarr=ancient(rules.transport_simulate.output.zarr),
-            manifest=rules.transport_simulate.output.manifest,
+            zarr=ancient(source.output.zarr),
+            manifest=source.output.manifest,
         output:
             fields=directory(result_path(evaluation, "fields.zarr")),
             manifest=result_path(evaluation, "fields.json"),
@@ -94,11 +148,12 @@ for evaluation in ("transport_zero_shot", "transport_substeps", "transport_strid
 
 
 rule transport_trained_evaluate:
-    """Recovery of kappa with the trained estimator, before and after test-time training."""
+    """Recovery of kappa with the trained estimators; the paper's before and after test-time training."""
     input:
         zarr=ancient(rules.transport_simulate.output.zarr),
         manifest=rules.transport_simulate.output.manifest,
         model=rules.transport_train.output.model,
+        tokens=rules.transport_train_tokens.output.model,
         history=rules.transport_train.output.history,
         zero_shot=rules.transport_zero_shot_evaluate.output.metrics,
     output:
@@ -125,5 +180,6 @@ rule transport_trained_evaluate:
         device=CONFIG.device,
     shell:
         "python -m phasemill evaluate transport_trained --spec {params.spec:q} --data {input.zarr}"
-        " --model {input.model} --history {input.history} --compare {input.zero_shot} --output {params.folder} --scale {wildcards.scale}"
+        " --model {input.model} --tokens {input.tokens} --history {input.history} --compare {input.zero_shot}"
+        " --output {params.folder} --scale {wildcards.scale}"
         " --threads {params.threads} --device {params.device} > {log} 2>&1"

@@ -110,13 +110,13 @@ def write_benchmark_page(folder: Path) -> Path:
         An input is missing or malformed: one sentence with the file and the command that makes it.
     """
     benchmark = _load(Path(folder), "f")
-    return _render(
+    return render(
         "benchmark.html.j2",
         benchmark.folder / "report.html",
         benchmark=benchmark,
         tally=_tally(benchmark.claims),
         deviations=_deviations(benchmark.claims),
-        provenance=_provenance(benchmark.provenance),
+        provenance=provenance_table(benchmark.provenance),
         data={
             "metrics": benchmark.metrics.model_dump(),
             "claims": [asdict(row) for row in benchmark.claims],
@@ -137,7 +137,7 @@ def write_index(folders: Sequence[Path], target: Path, scale: str) -> Path:
     benchmarks = [_load(Path(folder), f"b{n}-", figures=1) for n, folder in enumerate(folders)]
     rows = [(benchmark, row) for benchmark in benchmarks for row in benchmark.claims]
     stages = {json.dumps(stage): stage for benchmark in benchmarks for stage in benchmark.provenance}
-    return _render(
+    return render(
         "index.html.j2",
         target,
         scale=scale,
@@ -145,7 +145,7 @@ def write_index(folders: Sequence[Path], target: Path, scale: str) -> Path:
         link=lambda benchmark: Path(os.path.relpath(benchmark.folder / "report.html", target.parent)).as_posix(),
         rows=rows,
         tally=_tally([row for _, row in rows]),
-        provenance=_provenance(list(stages.values())),
+        provenance=provenance_table(list(stages.values())),
     )
 
 
@@ -213,7 +213,7 @@ _FIRST = ("stage", "command", "seconds", "git_commit", "package_version", "threa
 _APART = ("git_dirty", "versions")  # shown with the commit, and once below the table
 
 
-def _provenance(stages: list[dict[str, Any]]) -> dict[str, Any]:
+def provenance_table(stages: list[dict[str, Any]]) -> dict[str, Any]:
     """Columns and rows of the stages, and the versions of every library with which they ran."""
     keys = [key for key in dict.fromkeys(key for stage in stages for key in stage) if key not in _APART]
     columns = [key for key in dict.fromkeys((*_FIRST, *keys)) if key in keys]
@@ -278,7 +278,8 @@ def _grouped(text: str) -> str:
     return text.replace(",", apart).replace("-", "\N{MINUS SIGN}")
 
 
-def _render(template: str, target: Path, **content: Any) -> Path:
+def render(template: str, target: Path, **content: Any) -> Path:
+    """Fill one of the templates and write it to `target`; text is escaped, and a missing name is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,

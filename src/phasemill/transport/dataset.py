@@ -18,7 +18,7 @@ import xarray as xr
 from phasemill.core import store
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
-from phasemill.transport.config import VoronoiHeat, VoronoiHeatJob
+from phasemill.transport.config.videos import VoronoiHeat, VoronoiHeatJob
 from phasemill.transport.initial import voronoi
 from phasemill.transport.solver import Trajectory, integrate
 from phasemill.transport.spectra import MobilityMode, SafeScheme

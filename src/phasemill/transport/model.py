@@ -7,13 +7,13 @@ transport coefficient. Source: SAFE-PIT-CM, sections 2.3 to 2.6.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from phasemill.transport.config import LossWeights
+from phasemill.transport.config.learned import LossWeights
 from phasemill.transport.operator import safe_loss
 from phasemill.transport.spectra import SafeScheme
 
@@ -21,18 +21,44 @@ POOLED = 16
 """Cells per side of the frames that the estimator sees."""
 
 
+class PeriodicConvolution(nn.Conv2d):
+    """3x3 convolution of periodic images: nn.Conv2d(..., padding=1, padding_mode="circular"), at half its time.
+
+    The margin is written once, channels last, and the gradient is a periodic convolution again (`_Periodic`).
+    """
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__(channels_in, channels, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(image, channels_in, x, y) -> (image, channels, x, y)."""
+        convolved: Tensor = _Periodic.apply(images, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        return convolved
+
+
+class PointConvolution(nn.Conv2d):
+    """1x1 convolution as a matrix product over the channels, which keeps them last in memory."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__(channels_in, channels, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(image, channels_in, x, y) -> (image, channels, x, y)."""
+        return F.linear(images.movedim(1, -1), self.weight[:, :, 0, 0], self.bias).movedim(-1, 1)
+
+
 class ResidualBlock(nn.Module):
     """relu(norm(conv(x))) + skip(x), with a periodic 3x3 convolution; the skip is 1x1 where channels change."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(channels_in, channels, 3, padding=1, padding_mode="circular")
+        self.convolution = PeriodicConvolution(channels_in, channels)
         self.norm = nn.BatchNorm2d(channels)
-        self.skip = nn.Identity() if channels_in == channels else nn.Conv2d(channels_in, channels, 1)
+        self.skip = nn.Identity() if channels_in == channels else PointConvolution(channels_in, channels)
 
     def forward(self, images: Tensor) -> Tensor:
         """(image, channels_in, x, y) -> (image, channels, x, y)."""
-        features: Tensor = F.relu(self.norm(self.convolution(images))) + self.skip(images)
+        features: Tensor = F.relu(self.norm(self.convolution(images)), inplace=True) + self.skip(images)
         return features
 
 
@@ -47,7 +73,7 @@ class FieldMap(nn.Module):
         self.blocks = nn.Sequential(
             ResidualBlock(1, channels), ResidualBlock(channels, channels), ResidualBlock(channels, channels)
         )
-        self.projection = nn.Conv2d(channels, 1, 1)
+        self.projection = PointConvolution(channels, 1)
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]  # never None here
 
@@ -67,12 +93,17 @@ class PhysicsEstimator(nn.Module):
 
     def __init__(self, features: int, heads: int = 4) -> None:
         super().__init__()
-        self.frame_features = nn.Sequential(
-            nn.Conv2d(1, 32, 3), nn.ReLU(inplace=True), nn.Conv2d(32, features, 3), nn.ReLU(inplace=True)
-        )
+        self.frame_features = self.convolutions(features)
         self.attention = nn.MultiheadAttention(features, heads, batch_first=True)
         self.norm = nn.LayerNorm(features)
         self.head = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, 1), nn.Softplus())
+
+    @staticmethod
+    def convolutions(features: int) -> nn.Sequential:
+        """Pooled frames (image, 1, 20, 20) -> maps (image, features, 16, 16)."""
+        return nn.Sequential(
+            nn.Conv2d(1, 32, 3), nn.ReLU(inplace=True), nn.Conv2d(32, features, 3), nn.ReLU(inplace=True)
+        )
 
     @staticmethod
     def pool(video: Tensor) -> Tensor:
@@ -173,3 +204,38 @@ def composite_loss(
     }
     weighted = [getattr(weights, name) * term for name, term in terms.items()]
     return {**terms, "total": torch.stack(weighted).sum()}
+
+
+class _Periodic(torch.autograd.Function):
+    """Periodic 3x3 convolution. Its adjoint in the images is the periodic convolution with the mirrored kernel."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        padded = _margin(images)
+        ctx.save_for_backward(padded, weight)
+        return F.conv2d(padded, weight, bias)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        padded, weight = ctx.saved_tensors
+        images = F.conv2d(_margin(gradient), weight.transpose(0, 1).flip(-2, -1)) if ctx.needs_input_grad[0] else None
+        _, kernel, bias = torch.ops.aten.convolution_backward(
+            gradient, padded, weight, [len(weight)], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, True]
+        )
+        return images, kernel, bias
+
+
+def _margin(images: Tensor) -> Tensor:
+    """Images (image, channel, x, y) with one periodic cell around them, channels last in memory."""
+    x, y = images.shape[-2:]
+    padded = torch.empty(
+        (*images.shape[:2], x + 2, y + 2),
+        dtype=images.dtype,
+        device=images.device,
+        memory_format=torch.channels_last,
+    )
+    padded[..., 1:-1, 1:-1] = images
+    padded[..., 1:-1, 0], padded[..., 1:-1, -1] = images[..., -1], images[..., 0]
+    padded[..., 0, :], padded[..., -1, :] = padded[..., -2, :], padded[..., 1, :]
+    return padded

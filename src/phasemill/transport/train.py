@@ -22,7 +22,7 @@ from phasemill.core import loop, store
 from phasemill.core.provenance import Clock, config_hash
 from phasemill.core.weights import save_model
 from phasemill.transport import dataset
-from phasemill.transport.config import EstimatorJob, EstimatorTraining
+from phasemill.transport.config.learned import EstimatorJob, EstimatorTraining
 from phasemill.transport.model import PhysicsEstimator, SafeModel, bounds_penalty, composite_loss
 from phasemill.transport.operator import SpectralLoss
 from phasemill.transport.spectra import FrameSpectra, SafeScheme
@@ -115,6 +115,17 @@ def make_step(
     return step
 
 
+def batches(seed: int, count: int, batch: int) -> tuple[int, Callable[[int], np.ndarray]]:
+    """Steps per epoch, and the indices of a step's batch: each epoch sees all `count` once, in an order of its own."""
+    per_epoch = -(-count // batch)
+
+    def choose(step: int) -> np.ndarray:
+        epoch, place = divmod(step, per_epoch)
+        return loop.rng(seed, epoch).permutation(count)[place * batch : (place + 1) * batch]
+
+    return per_epoch, choose
+
+
 def train(
     job: EstimatorJob,
     data: Path,
@@ -136,15 +147,9 @@ def train(
     torch.manual_seed(job.seed)
     model = SafeModel(job.estimator.channels, job.estimator.features).to(where)
     training = make_training(model, settings)
-    per_epoch = -(-len(training_videos) // settings.batch)
+    per_epoch, choose = batches(job.seed, len(training_videos), settings.batch)
     steps = settings.epochs * per_epoch
     phase_one = round(settings.phase_one * steps)
-
-    def choose(step: int) -> np.ndarray:
-        """The batch of a step: each epoch sees every video once, in an order of its own."""
-        epoch, place = divmod(step, per_epoch)
-        order = loop.rng(job.seed, epoch).permutation(len(training_videos))
-        return order[place * settings.batch : (place + 1) * settings.batch]
 
     def validate() -> dict[str, float]:
         with torch.no_grad():

@@ -46,7 +46,7 @@ def errors(output: Path, metrics: dict[str, Any]) -> figures.Entry:
         ax.plot(values, places, figures.MARKERS[group], color=figures.PALETTE[group], markersize=8, label=regime)
     ax.set(xscale="log", xlabel="mean |error| of kappa", yticks=range(len(methods)), yticklabels=list(methods))
     ax.set_ylim(len(methods) - 0.5, -0.5)
-    ax.legend(loc="upper right")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     caption = (
         "Mean absolute error over the held-out videos, per direction of time, beside the trivial constant estimate."
     )

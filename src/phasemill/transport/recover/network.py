@@ -37,19 +37,22 @@ def zero_shot_network(
     scheme: SafeScheme,
     *,
     steps: int = 200,
+    stride: int = 1,
     learning_rate: float = 1e-3,
     features: int = 64,
     seed: int = 0,
 ) -> ZeroShot:
     """Adam on the estimator's weights for L_SAFE(kappa(frames)), with the encoder and decoder at their identity start.
 
-    A frozen identity encoder leaves the latent video equal to the frames, so their pooled frames and their spectra
-    are constants: each step costs the estimator alone.
+    The loss is over all pairs of frames whatever the network sees. A frozen identity encoder leaves the latent video
+    equal to the frames, so their pooled frames and their spectra are constants: each step costs the estimator alone,
+    in proportion to the frames that it sees.
 
     Arguments:
         frames: (time, x, y) of one simulation.
         scheme: interval, sub-steps and direction.
         steps: number of updates.
+        stride: the network sees every stride-th frame.
         learning_rate: of Adam.
         features: width of the estimator.
         seed: of the network's initial weights; the caller's random state is left as it was.
@@ -59,7 +62,7 @@ def zero_shot_network(
     start = time.perf_counter()
     spectra = FrameSpectra.from_frames(frames, scheme)
     loss_of = SpectralLoss([spectra])
-    video = torch.from_numpy(np.ascontiguousarray(frames, dtype=np.float32))[None]
+    video = torch.from_numpy(np.ascontiguousarray(frames[::stride], dtype=np.float32))[None]
     pooled = PhysicsEstimator.pool(video)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,0 +1,212 @@
+"""Read a video of any common kind into one array (time, x, y), float64.
+
+Pictures (.tif, .mp4, .gif, .avi ...) are turned so that x runs to the right and y upwards; colour becomes luminance.
+Integer pixels are mapped linearly, black to 0 and white to 1 unless told otherwise; other numbers stay as they are.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasemill.core.errors import InputError, unknown
+
+Floats = NDArray[np.float64]
+
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
+MIN_FRAMES, MIN_CELLS = 8, 16
+FILMS = (".mp4", ".gif", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+STACKS = (".tif", ".tiff")
+KNOWN = (".zarr", ".npy", ".npz", *STACKS, *FILMS)
+
+
+@dataclass(frozen=True)
+class Video:
+    """Frames and what their file says about them."""
+
+    frames: Floats
+    """(time, x, y)"""
+    name: str
+    lossy: bool = False
+    """Whether the file is a compressed film, whose errors are no white noise."""
+    bits: int | None = None
+    """Per pixel, if the file holds integers; frames are then in units of `levels`."""
+    levels: tuple[float, float] | None = None
+    """Field values of black and of white, if the file holds integers."""
+    dx: float | None = None
+    interval: float | None = None
+    substeps: int | None = None
+    """Euler steps between two frames, for simulated data."""
+    truth: dict[str, float] = field(default_factory=dict)
+    """True coefficients, where the file knows them."""
+
+    @property
+    def quantum(self) -> float:
+        """Standard deviation of the rounding to whole pixel values; 0 for floating-point files."""
+        if self.bits is None or self.levels is None:
+            return 0.0
+        return float(abs(self.levels[1] - self.levels[0]) / (2**self.bits - 1) / np.sqrt(12))
+
+
+def read_video(
+    path: Path | str, *, sim: int | None = None, variable: str | None = None,
+    values: tuple[float, float] | None = None,
+) -> Video:  # fmt: skip
+    """Read and check a video.
+
+    Arguments:
+        path: a Zarr group or array, .npy, .npz, a TIFF stack, or a film.
+        sim: simulation number, for a data set with several.
+        variable: name of the array in a .zarr or .npz with several.
+        values: field values of black and of white, for integer pixels; default 0 and 1.
+
+    Raises InputError, one sentence, for what cannot be read and for what is no video of an evolving field.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist: give the path of a video ({', '.join(KNOWN)})")
+    suffix = path.suffix.lower()
+    if suffix not in KNOWN:
+        raise InputError(f"{path} has the unknown ending '{path.suffix}': give one of {', '.join(KNOWN)}")
+    for option, given, kinds in (("--sim", sim, (".zarr",)), ("--variable", variable, (".zarr", ".npz"))):
+        if given is not None and suffix not in kinds:
+            raise InputError(f"{option} is for {' and '.join(kinds)}, not for {path.name}: leave it out")
+    facts: dict[str, Any] = {}
+    try:
+        if suffix == ".zarr":
+            raw, facts = _zarr(path, sim, variable)
+        else:
+            raw = _numpy(path, variable) if suffix in (".npy", ".npz") else _pictures(path, suffix)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a foreign or broken file raises in one of five readers
+        detail = " ".join(str(error).split())[:160]
+        raise InputError(f"{path} cannot be read as {suffix[1:]} ({type(error).__name__}: {detail})") from error
+    if raw.dtype.kind not in "fiub":
+        raise InputError(f"{path} holds {raw.dtype} values: give real numbers")
+    frames = _upright(raw, path) if suffix in (*STACKS, *FILMS) else raw
+    bits = None if raw.dtype.kind == "f" else 1 if raw.dtype.kind == "b" else 8 * raw.dtype.itemsize
+    frames = _check(np.asarray(frames, dtype=np.float64), path)
+    if bits is None:
+        if values is not None:
+            raise InputError(f"--values is for integer pixels, but {path} holds {raw.dtype}: scale the array yourself")
+        return Video(frames, path.name, **facts)
+    black, white = values or (0.0, 1.0)
+    if not (np.isfinite([black, white]).all() and black != white):
+        raise InputError(f"--values is {black} {white}: give two different numbers, for black and for white")
+    frames = black + (white - black) / (2**bits - 1) * frames
+    lossy = suffix in FILMS and suffix != ".gif"
+    return Video(frames, path.name, lossy, bits, (black, white), **facts)
+
+
+def _zarr(path: Path, sim: int | None, variable: str | None) -> tuple[NDArray[Any], dict[str, Any]]:
+    import xarray as xr
+    import zarr
+
+    node = zarr.open(path, mode="r")
+    if isinstance(node, zarr.Array):
+        return np.asarray(node[:]), {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about metadata that are not consolidated: harmless
+        dataset = xr.open_zarr(path, chunks=None)
+    fields = [str(name) for name, array in dataset.data_vars.items() if {"time", "x", "y"} <= set(array.dims)]
+    name = _choose(path, variable, fields, "variables with dims time, x, y")
+    array = dataset[name]
+    if "sim" in array.dims:
+        count = array.sizes["sim"]
+        if sim is None and count > 1:
+            raise InputError(f"{path} holds {count} simulations: choose one with --sim 0 ... {count - 1}")
+        if not 0 <= (sim or 0) < count:
+            raise InputError(f"--sim is {sim}, but {path} holds the simulations 0 ... {count - 1}")
+        array = array.isel(sim=sim or 0)
+    elif sim is not None:
+        raise InputError(f"{path} has no axis sim: leave --sim out")
+    if extra := set(array.dims) - {"time", "x", "y"}:
+        raise InputError(f"{path}: {name} has the further axes {', '.join(map(str, extra))}: store one video alone")
+    facts: dict[str, Any] = {"interval": _spacing(array, "time", path), "dx": _spacing(array, "x", path)}
+    truth = {"kappa": float(array.kappa)} if "kappa" in array.coords and array.kappa.ndim == 0 else {}
+    if "save_every" in dataset.attrs and "subdivisions" in dataset:
+        divided = (
+            dataset.subdivisions.isel(sim=sim or 0) if "sim" in dataset.subdivisions.dims else dataset.subdivisions
+        )
+        facts["substeps"] = int(dataset.attrs["save_every"]) * int(divided)
+    return np.asarray(array.transpose("time", "x", "y").values), {**facts, "truth": truth}
+
+
+def _spacing(array: Any, axis: str, path: Path) -> float | None:
+    if axis not in array.coords or array.sizes[axis] < 2:
+        return None
+    steps = np.diff(np.asarray(array[axis].values, dtype=float))
+    if not np.allclose(steps, steps[0], rtol=1e-6, atol=0) or steps[0] <= 0:
+        raise InputError(f"{path}: the values of {axis} are not evenly spaced and rising: resample the video")
+    return float(steps.mean())
+
+
+def _numpy(path: Path, variable: str | None) -> NDArray[Any]:
+    try:
+        content = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a plain NumPy file ({' '.join(str(error).split())[:120]})") from None
+    if isinstance(content, np.ndarray):
+        return content
+    with content:
+        return np.asarray(content[_choose(path, variable, content.files, "arrays")])
+
+
+def _choose(path: Path, variable: str | None, names: list[str], kind: str) -> str:
+    if variable is not None:
+        if variable not in names:
+            raise InputError(f"{path}: {unknown(variable, names, 'variable')}")
+        return variable
+    if len(names) != 1:
+        found = f"has several {kind}: choose one with --variable" if names else f"has no {kind}"
+        raise InputError(f"{path} {found} ({', '.join(names) or 'nothing of that kind'})")
+    return names[0]
+
+
+def _pictures(path: Path, suffix: str) -> NDArray[Any]:
+    """Frames (time, row, column) or (time, row, column, colour)."""
+    if suffix in STACKS:
+        import tifffile
+
+        return np.asarray(tifffile.imread(path))
+    import imageio.v3
+
+    return np.asarray(imageio.v3.imread(path, plugin="pyav", format="rgb24"))
+
+
+def _upright(frames: NDArray[Any], path: Path) -> NDArray[Any]:
+    """(time, x, y) with y upwards; a colour axis of 3 or 4 becomes luminance."""
+    if frames.ndim == 4 and frames.shape[-1] in (3, 4):
+        frames = frames[..., :3] @ np.array(LUMINANCE)
+    if frames.ndim != 3:
+        raise InputError(f"{path} holds an array of shape {frames.shape}: give a stack of pictures (time, row, column)")
+    return frames[:, ::-1].transpose(0, 2, 1)
+
+
+def _check(frames: Floats, path: Path) -> Floats:
+    """Refuse what is no video of an evolving field."""
+    if frames.ndim != 3:
+        raise InputError(f"{path} holds an array of shape {frames.shape}: give one video as (time, x, y)")
+    if len(frames) < MIN_FRAMES:
+        raise InputError(f"{path} has {len(frames)} frames: give at least {MIN_FRAMES}")
+    if min(frames.shape[1:]) < MIN_CELLS:
+        raise InputError(
+            f"{path} has frames of {frames.shape[1]} x {frames.shape[2]}: give at least {MIN_CELLS} cells a side"
+        )
+    finite = np.isfinite(frames).all(axis=(1, 2))
+    if not finite.all():
+        raise InputError(f"{path}: frame {np.argmin(finite)} has values that are not finite: repair or leave it out")
+    if (frames == frames[0]).all():
+        raise InputError(f"{path}: all frames are equal, so nothing can be recovered: give a field that evolves")
+    if (frames == frames[:, :1, :1]).all():
+        raise InputError(
+            f"{path}: every frame is uniform, so nothing can be recovered: give a field that varies in space"
+        )
+    return frames

@@ -1,0 +1,316 @@
+"""From a video to coefficients with error bars, and to a verdict on whether the physics fits at all."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from math import ceil
+from typing import Any, Literal
+
+import numpy as np
+
+from phasemill.core.errors import InputError
+from phasemill.core.video import Video
+from phasemill.transport.recover.trajectory import recover_trajectory
+from phasemill.transport.video.bumps import Floats, Lattice
+from phasemill.transport.video.diagnosis import SYSTEMATIC, MissingTerm, judge, missing_terms, unexplained, whiteness
+from phasemill.transport.video.equations import AFFINE, EQUATIONS, MISSING, Equation, Physics
+from phasemill.transport.video.forecast import Forecast, forecast
+from phasemill.transport.video.noise import pixel_noise
+from phasemill.transport.video.weak import Pixels, WeakFit, fit_weak
+
+Direction = Literal["auto", "smoothing", "sharpening"]
+Boundary = Literal["crop", "periodic", "neumann"]
+Intensity = Literal["identity", "affine", "gamma"]
+
+BLOCK, BLOCKS, FRAMES = 96, 9, 400
+"""Largest side of a block in cells, most blocks that are used, most frames."""
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """One coefficient with its standard deviation."""
+
+    name: str
+    value: float
+    sigma: float
+    truth: float | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The same coefficients by another method or with other bumps."""
+
+    method: str
+    values: tuple[float, ...]
+    sigmas: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """All that is reported about one video."""
+
+    video: str
+    frames: int
+    cells: tuple[int, int]
+    bits: int | None
+    dx: float
+    interval: float
+    physics: Physics
+    equation: str
+    boundary: Boundary
+    intensity: Intensity
+    method: str
+    direction: Literal["smoothing", "sharpening"]
+    coefficients: tuple[Coefficient, ...]
+    noise: float
+    """Standard deviation of the noise on a pixel, in units of the field."""
+    chi2: float
+    """Reduced chi^2 of the residual for that noise, by the method of the coefficients."""
+    sigma_scale: float
+    """The sigmas are those of that noise times this."""
+    whiteness: dict[str, float]
+    """Autocorrelation of the whitened residual at lag 1 along t, x, y, and p of the Ljung-Box test."""
+    unexplained: float
+    """Residual beyond the noise as a share of the observed rate of change."""
+    used: float
+    """Share of the pixels that was used."""
+    fits: bool
+    verdict: str
+    notes: tuple[str, ...]
+    missing: tuple[MissingTerm, ...]
+    estimates: tuple[Estimate, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain dictionaries, lists and numbers."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the figures show beside the numbers."""
+
+    forecast: Forecast
+    residual_time: Floats
+    """Rms of the whitened residual for each row of bumps in time."""
+    residual_map: Floats
+    """The same for each place, of the first block."""
+
+
+def recover_video(
+    video: Video, *, dx: float, interval: float, physics: Physics = "heat", direction: Direction = "auto",
+    boundary: Boundary = "crop", intensity: Intensity = "identity",
+) -> tuple[Recovery, Evidence]:  # fmt: skip
+    """The coefficients of `physics` in a video, their standard deviations, and whether the physics fits.
+
+    Arguments:
+        video: frames (time, x, y) in units of the field.
+        dx: size of a pixel; interval: time between two frames.
+        physics: the equation, see `equations`.
+        direction: "sharpening" for a video in which time runs backwards; "auto" finds out.
+        boundary: "crop" uses nothing about the border; "periodic" and "neumann" add, for heat, the more precise fit
+            of the whole trajectory.
+        intensity: how pixels follow the field: equal; by an unknown gain and offset; by an unknown power.
+
+    Raises InputError for values that cannot be used.
+    """
+    _check(video, dx, interval, boundary, physics, intensity)
+    frames = video.frames
+    equation = (AFFINE if intensity == "affine" else EQUATIONS)[physics]
+    noise = pixel_noise(frames, video.quantum)
+    blocks, used = _blocks(frames)
+    start = np.zeros(len(equation.terms))
+    gamma = 1.0 if intensity == "gamma" else None
+    candidates = [MISSING[name] for name in equation.missing]
+    fits: list[WeakFit] = []
+
+    def fit(lattice: Lattice) -> None:
+        first = fits[-1].theta if fits else start
+        with suppress(np.linalg.LinAlgError):  # no positive covariance: these bumps say nothing
+            fits.append(
+                fit_weak(blocks, lattice, equation.terms, noise=noise, start=first, gamma=gamma, candidates=candidates)
+            )
+
+    narrow, wide = _lattices(blocks[0].shape, equation, dx, interval)
+    fit(narrow)
+    if fits and narrow.kappa is not None:  # frames far apart: the operator between them reaches farther than assumed
+        scout = fits[0]
+        seen = scout.theta[0] ** 2 > 9 * scout.covariance[0, 0] * scout.scale**2
+        narrow, wide = _lattices(blocks[0].shape, equation, dx, interval, seen * abs(float(scout.theta[0])))
+        if narrow.reach > scout.lattice.reach:
+            fit(narrow)
+            fits.remove(scout)
+    fit(wide)
+    if not fits:
+        raise InputError(f"{video.name}: no fit converged, so the video does not follow {equation.formula} at all")
+    best = min(fits, key=lambda fit: _relative_sigma(fit, len(equation.terms)))
+
+    sharpening = equation.smoothing(best.theta) < 0
+    sign = -1.0 if sharpening else 1.0
+    estimates = tuple(_estimate(_bumps(fit.lattice), fit, equation, sign) for fit in fits)
+    values, sigmas = _named(best, equation, sign)
+    names = equation.names
+    if gamma is not None:
+        names = (*names, "gamma")
+    method = f"weak form, {_bumps(best.lattice)}"
+    notes: list[str] = []
+    chi2, scale = best.chi2, best.scale
+    if boundary != "crop":
+        trajectory = recover_trajectory(
+            frames[::-1] if sharpening else frames,
+            dx=dx,
+            interval=interval,
+            substeps=video.substeps,
+            boundary=boundary,
+            bounds=(abs(values[0]) / 4, abs(values[0]) * 4),
+            noise=noise,
+        )
+        method = f"whole trajectory, {boundary} border"
+        widened = trajectory.sigma * max(1.0, trajectory.chi2) ** 0.5
+        estimates = (Estimate(method, (trajectory.kappa,), (widened,)), *estimates)
+        if abs(trajectory.kappa - values[0]) > 4 * np.hypot(widened, sigmas[0]) + 1e-3 * abs(values[0]):
+            notes.append(
+                f"The whole trajectory with a {boundary} border gives {trajectory.kappa:.4g}, the bumps inside give "
+                f"{values[0]:.4g}: the border is probably not {boundary}, so the bumps' answer is given."
+            )
+            method = f"weak form, {_bumps(best.lattice)}"
+        else:
+            values, sigmas = (trajectory.kappa,), (widened,)
+            chi2, scale = trajectory.chi2, max(1.0, trajectory.chi2) ** 0.5
+    coefficients = tuple(
+        Coefficient(name, value, sigma, video.truth.get(name))
+        for name, value, sigma in zip(names, values, sigmas, strict=True)
+    )
+
+    missing = missing_terms(best, equation)
+    verdict = judge(video, equation, fits, best, missing, direction, sharpening, (values[0], sigmas[0]), chi2)
+    notes += verdict.notes
+    if intensity == "affine" and physics == "heat":
+        notes.append("The heat equation is the same for gain u + offset, so --intensity affine changes nothing.")
+    if used < 1:
+        notes.append(f"To bound time and memory, {100 * used:.0f} % of the pixels were used, in blocks spread evenly.")
+    field = Pixels(frames, noise**2, best.gamma).u
+    predicted = forecast(
+        field[::-1] if sharpening else field, equation.terms, sign * best.theta, dx=dx, interval=interval
+    )
+    result = Recovery(
+        video=video.name,
+        frames=len(frames),
+        cells=(frames.shape[1], frames.shape[2]),
+        bits=video.bits,
+        dx=dx,
+        interval=interval,
+        physics=physics,
+        equation=equation.formula,
+        boundary=boundary,
+        intensity=intensity,
+        method=method,
+        direction="sharpening" if sharpening else "smoothing",
+        coefficients=coefficients,
+        noise=noise,
+        chi2=chi2,
+        sigma_scale=scale,
+        whiteness=whiteness(best.residuals),
+        unexplained=unexplained(best, len(equation.terms)),
+        used=used,
+        fits=verdict.fits,
+        verdict=verdict.sentence,
+        notes=tuple(notes),
+        missing=missing,
+        estimates=estimates,
+    )
+    rms_time = np.sqrt(np.mean([np.mean(z**2, axis=(1, 2)) for z in best.residuals], axis=0))
+    return result, Evidence(predicted, rms_time, np.sqrt(np.mean(best.residuals[0] ** 2, axis=0)))
+
+
+def _check(
+    video: Video, dx: float, interval: float, boundary: Boundary, physics: Physics, intensity: Intensity
+) -> None:
+    for option, value in (("--dx", dx), ("--dt", interval)):
+        if not (np.isfinite(value) and value > 0):
+            raise InputError(f"{option} is {value:g}: give a positive number")
+    if boundary != "crop" and physics != "heat":
+        raise InputError(f"--boundary {boundary} is for --physics heat: leave it at crop for {physics}")
+    if boundary != "crop" and intensity == "gamma":
+        raise InputError(f"--boundary {boundary} needs pixels that follow the field linearly: use crop with gamma")
+    if intensity == "gamma" and physics != "heat":
+        raise InputError(f"--intensity gamma is for --physics heat: use identity or affine for {physics}")
+    if intensity == "gamma" and video.frames.min() < 0:
+        raise InputError(f"--intensity gamma needs values that are not negative, but {video.name} has some")
+
+
+def _blocks(frames: Floats) -> tuple[list[Floats], float]:
+    """Disjoint blocks of one shape, evenly spread if there are too many, and the share of the pixels in them."""
+    time = min(len(frames), FRAMES)
+    pieces = [ceil(n / BLOCK) for n in frames.shape[1:]]
+    sides = [n // p for n, p in zip(frames.shape[1:], pieces, strict=True)]
+    corners = [
+        (t, x * sides[0], y * sides[1])
+        for t in range(0, len(frames) - time + 1, time)
+        for x in range(pieces[0])
+        for y in range(pieces[1])
+    ]
+    if len(corners) > BLOCKS:
+        corners = [corners[i] for i in np.linspace(0, len(corners) - 1, BLOCKS).round().astype(int)]
+    blocks = [frames[t : t + time, x : x + sides[0], y : y + sides[1]] for t, x, y in corners]
+    return blocks, sum(block.size for block in blocks) / frames.size
+
+
+def _lattices(
+    shape: tuple[int, ...], equation: Equation, dx: float, interval: float, kappa: float = 0.0
+) -> tuple[Lattice, Lattice]:
+    """Two sets of bumps that fit the block, for heat exact in time.
+
+    `kappa` is a first guess: the operator that joins two frames of the heat equation has a tail that is longer than a
+    cell by sqrt(kappa interval) / dx.
+    """
+    block, time, side = (shape[0], shape[1], shape[2]), shape[0], min(shape[1:])
+    if equation is EQUATIONS["heat"]:
+        step, tail = ceil(time / 30), ceil(5 * min(np.sqrt(kappa * interval) / dx, 100))
+        sizes = ((4, 8, 4), (6, 12, 5)) if side >= 40 else ((2, 3, 3), (2, 4, 3))
+        lattices = []
+        for s, half, reach in sizes:
+            longer = min(max(reach, tail), (side - 2 * s) // 2 - half)
+            s = s * (half + longer) // (half + reach)  # windows that grow need not overlap more
+            lattices.append(Lattice(block, (step, s), (1, half), dx, interval, 0.0, longer))
+        return lattices[0], lattices[1]
+    longest = max(3, min(time // 4, 4 * ceil(time / 32)))
+    cells = 9 if side >= 32 else max(3, side // 3 - equation.reach - 1)
+    wide, narrow = (
+        Lattice(block, (max(1, half // 2), max(2, 2 * cells // 3)), (half, cells), dx, interval, None, equation.reach)
+        for half in (longest, max(3, longest * 2 // 3))
+    )
+    return narrow, wide
+
+
+def _bumps(lattice: Lattice) -> str:
+    time = f"{lattice.half_width[0]} frames" if lattice.kappa is None else "exact in time"
+    return f"bumps of {lattice.half_width[1]} cells, {time}"
+
+
+def _named(fit: WeakFit, equation: Equation, sign: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The coefficients that have names, and their standard deviations to first order."""
+    theta, count = sign * fit.theta, len(equation.terms)
+    values = equation.coefficients(theta)
+    jacobian = np.zeros((len(values), count))
+    spread = np.sqrt(np.diag(fit.covariance)[:count])
+    for j in range(count):
+        move = np.zeros(count)
+        move[j] = 1e-3 * spread[j]
+        jacobian[:, j] = (equation.coefficients(theta + move) - equation.coefficients(theta - move)) / (2 * move[j])
+    covariance = jacobian @ fit.covariance[:count, :count] @ jacobian.T
+    sigmas = np.sqrt(np.diag(covariance)) * fit.scale
+    if len(fit.covariance) > count:
+        values, sigmas = np.append(values, fit.gamma), np.append(sigmas, fit.covariance[-1, -1] ** 0.5 * fit.scale)
+    if fit.chi2 > SYSTEMATIC:
+        sigmas = np.hypot(sigmas, unexplained(fit, count) * np.abs(values))
+    return tuple(map(float, values)), tuple(map(float, sigmas))
+
+
+def _estimate(method: str, fit: WeakFit, equation: Equation, sign: float) -> Estimate:
+    return Estimate(method, *_named(fit, equation, sign))
+
+
+def _relative_sigma(fit: WeakFit, count: int) -> float:
+    spread = np.sqrt(np.diag(fit.covariance)[:count]) * fit.scale
+    return float(np.max(spread / np.maximum(np.abs(fit.theta), 1e-300)))
