@@ -27,6 +27,19 @@ def test_python_examples_run(smoke_run: Path, code: str) -> None:
         assert float(done.stdout) == pytest.approx(0.4, abs=1e-6)
 
 
+def test_a_coefficient_is_recovered_from_a_data_set(smoke_run: Path) -> None:
+    (words,) = re.findall(r"^phasemill (recover data/\S+ --sim) \d+", README, re.MULTILINE)
+    environment = {**os.environ, "PYTHONPATH": str(smoke_run / "src")}
+    command = [sys.executable, "-m", "phasemill", *words.replace("/laptop/", "/smoke/").split(), "7"]
+    done = subprocess.run(command, cwd=smoke_run, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"kappa = (\S+) \+- (\S+) +\(truth (\S+)\)", done.stdout)
+    assert found, done.stdout
+    value, sigma, truth = map(float, found.groups())
+    assert abs(value - truth) < 3 * sigma
+    assert (smoke_run / "voronoi_heat_recovery/recovery.html").is_file()
+
+
 def test_every_linked_file_exists() -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", README)
     assert len(links) > 5

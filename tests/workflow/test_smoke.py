@@ -130,7 +130,7 @@ def test_the_native_report_works_offline(smoke_run, tmp_path):
             "training: { epochs: 7,",
             {"transport_train", "transport_trained_evaluate", *PAGES},
         ),
-        ("minutes: { transport_zero_shot: 10,", "minutes: { transport_zero_shot: 11,", set()),
+        ("      transport_zero_shot: 10\n", "      transport_zero_shot: 11\n", set()),
         ("# Every number that", "# Each number that", set()),
     ],
     ids=["zero_shot", "training", "minutes", "comment"],

@@ -46,6 +46,7 @@ rule transport_train:
         "logs/{scale}/transport/train.log",
     benchmark:
         "logs/{scale}/transport/train.tsv"
+    priority: 1  # transport_trained, the last to finish, waits for it
     conda:
         "../../environment.yml"
     threads: 1
@@ -78,6 +79,7 @@ rule transport_train_tokens:
         "logs/{scale}/transport/train_tokens.log",
     benchmark:
         "logs/{scale}/transport/train_tokens.tsv"
+    priority: 1  # transport_trained, the last to finish, waits for it
     conda:
         "../../environment.yml"
     threads: 1
@@ -130,6 +132,7 @@ for evaluation in (
             f"logs/{{scale}}/transport/{evaluation}.log",
         benchmark:
             f"logs/{{scale}}/transport/{evaluation}.tsv"
+        priority: 1 if evaluation == "transport_zero_shot" else 0
         conda:
             "../../environment.yml"
         threads: 1

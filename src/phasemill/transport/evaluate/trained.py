@@ -64,7 +64,7 @@ def trained(
     rows = list(dataset.rows(source, "test"))
     zero = comparable(compare, rows)
     spectral = amortised(tokens, job, source, rows, where)
-    before, after, seconds, reconstruction = [], [], [], []
+    before, after, seconds, reconstruction, safe = [], [], [], [], []
     for number, row in enumerate(rows):
         thinned = replace(row, frames=row.frames[::stride])
         network.load_state_dict(weights)
@@ -79,6 +79,7 @@ def trained(
         begun = time.perf_counter()
         after.append(adapt(network, video, job))
         seconds.append(prepared + time.perf_counter() - begun)
+        safe.append(video.loss(torch.tensor([after[-1]], device=where)).item())
         log.info(
             "trained: row %d of %d (%s), kappa %.4f: before %.4f, after test-time training %.4f in %.1f s",
             *(number + 1, len(rows), row.regime, row.kappa, before[-1], after[-1], seconds[-1]),
@@ -140,6 +141,8 @@ def trained(
             "transport.trained.mobility_weaker": difference(tuned["diffusion"]["r2"], tuned["mobility"]["r2"]),
             "transport.trained.attention_key": pooling / attention,
             "transport.trained.temporal_order": spectral.order,
+            "transport.trained.field_safe": float(np.mean(safe)),
+            "transport.trained.field_reconstruction": float(np.mean(reconstruction)),
         },
         "claim_notes": {
             **{f"transport.trained.{name}": own for name in ("mae", "r2", "diffusion_r2")},
@@ -152,7 +155,8 @@ def trained(
             "truth": [row.kappa for row in rows],
             "direction": [row.direction for row in rows],
             "spread_as_trained": float(np.ptp(before)),
-            "reconstruction_rmse": float(np.mean(reconstruction)),
+            "reconstruction_rmse": reconstruction,
+            "safe_loss": safe,
             "history": read_history(history),
             "variants": spectral.variants,
             "noise": job.tokens.noise,
