@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 
+from phasemill.core.blocks import Job
 from phasemill.transport import dataset
 from phasemill.transport.config.single import StrideJob, SubstepsJob
 from phasemill.transport.config.videos import VoronoiHeatJob
@@ -30,9 +31,17 @@ DATA = {
 SETTINGS = {
     "seed": 1,
     "data": DATA,
-    "zero_shot": {"steps": 1, "frames": 3, "learning_rate": 1e-3, "kappa": {"low": 0.01, "high": 2}, "field_frames": 3},
-    "ablation": {"substeps": [1, 2, 5, 10, 25, 50], "strides": [1, 2, 5, 50], "resamples": 50, "population": 6},
+    "search": {"kappa": {"low": 0.01, "high": 2}, "field_frames": 3},
+    "substeps": {"counts": [1, 2, 5, 10, 25, 50], "resamples": 50, "population": 6},
+    "stride": {"strides": [1, 2, 5, 50]},
 }
+
+
+J = TypeVar("J", bound=Job)
+
+
+def settings(job: type[J]) -> J:
+    return job.model_validate({key: SETTINGS[key] for key in job.model_fields if key in SETTINGS})
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +53,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def by_substeps(data: Path) -> dict[str, Any]:
-    return ablation.substeps(SubstepsJob.model_validate(SETTINGS), data, data.parent / "substeps")
+    return ablation.substeps(settings(SubstepsJob), data, data.parent / "substeps")
 
 
 @pytest.fixture(scope="module")
 def by_stride(data: Path) -> dict[str, Any]:
     return ablation.stride(
-        StrideJob.model_validate({key: SETTINGS[key] for key in StrideJob.model_fields if key in SETTINGS}),
+        settings(StrideJob),
         data,
         data.parent / "stride",
     )

@@ -17,11 +17,11 @@ from phasemill.transport.config.videos import VoronoiHeatJob
 from phasemill.transport.evaluate import corruptions
 from phasemill.transport.evaluate.robustness import robustness
 from phasemill.transport.evaluate.robustness_tables import calibration
+from phasemill.transport.modes import Modes
 from phasemill.transport.physics import laplacian
 from phasemill.transport.recover.crop import CroppedLoss, recover_cropped
 from phasemill.transport.recover.direct import recover_direct
 from phasemill.transport.recover.intensity import ScaleFreeLoss, linearise, recover_stretched
-from phasemill.transport.recover.modes import Modes
 from phasemill.transport.recover.trajectory import recover_trajectory
 from phasemill.transport.spectra import FrameSpectra, SafeScheme
 
@@ -35,7 +35,7 @@ DATA = {
 }
 SETTINGS = {
     "seed": 1,
-    "zero_shot": {"steps": 1, "frames": 3, "learning_rate": 1e-3, "kappa": {"low": 0.01, "high": 2}, "field_frames": 3},
+    "search": {"kappa": {"low": 0.01, "high": 2}, "field_frames": 3},
     "robustness": {
         **{"noise": [0.01, 0.05], "draws": 4, "gammas": [0.8, 1.25]},
         **{"window": 0.5, "margins": [0, 2, 4], "field_frames": 3},

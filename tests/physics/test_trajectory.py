@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from phasemill.core.errors import InputError
+from phasemill.transport.modes import Boundary, Modes, decay
 from phasemill.transport.physics import laplacian
-from phasemill.transport.recover.modes import Boundary, Modes, decay
 from phasemill.transport.recover.trajectory import Misfit, estimate_noise, misfit_formula, recover_trajectory
 
 pytestmark = pytest.mark.physics

@@ -93,12 +93,13 @@ def test_every_store_opens_silently_with_named_dims_and_units(smoke_run):
 
 
 def test_claims_are_tidy_and_judged(smoke_run):
+    judged = set()
     for path in (smoke_run / "results").rglob("claims.csv"):
         with path.open() as stream:
             rows = list(csv.DictReader(stream))
-        assert rows
         assert {row["verdict"] for row in rows} <= set(VERDICTS)
-        assert {row["claim"] for row in rows} <= set(load().claims)
+        judged |= {row["claim"] for row in rows}
+    assert judged == set(load().claims)  # each claim by some benchmark, and none that is not in the catalogue
 
 
 def test_what_snakemake_tracks_is_what_the_job_used(smoke_run):
@@ -123,7 +124,7 @@ def test_the_native_report_works_offline(smoke_run, tmp_path):
         (
             "zero_shot: { steps: 20,",
             "zero_shot: { steps: 21,",
-            {*(f"transport_{name}_evaluate" for name in ("zero_shot", "substeps", "stride", "trained")), *PAGES},
+            {"transport_zero_shot_evaluate", "transport_trained_evaluate", *PAGES},
         ),
         (
             "training: { epochs: 6,",

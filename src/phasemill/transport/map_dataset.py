@@ -21,8 +21,8 @@ from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.transport.config.maps import MapVideo, VaryingHeat, VaryingHeatJob
 from phasemill.transport.initial import gaussian_random_field, voronoi
+from phasemill.transport.modes import Boundary
 from phasemill.transport.physics import stability_number
-from phasemill.transport.recover.modes import Boundary
 from phasemill.transport.spectra import SafeScheme
 from phasemill.transport.varying import dissipation, evolve
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from phasemill.core.errors import InputError
 from phasemill.core.kernels import kernel
-from phasemill.transport.recover.modes import Boundary
+from phasemill.transport.modes import Boundary
 from phasemill.transport.spectra import SafeScheme, check_frames
 
 Floats = NDArray[np.float64]

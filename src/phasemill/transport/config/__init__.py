@@ -18,11 +18,13 @@ from phasemill.transport.config.maps import MapJob, Mapping, VaryingHeat, Varyin
 from phasemill.transport.config.physics import OtherPhysics, OtherPhysicsJob, Physics, PhysicsJob
 from phasemill.transport.config.robustness import Robustness, RobustnessJob
 from phasemill.transport.config.single import (
-    Ablation,
     Baselines,
     Degeneracy,
     DegeneracyJob,
+    Search,
+    Stride,
     StrideJob,
+    Substeps,
     SubstepsJob,
     ZeroShot,
     ZeroShotJob,
@@ -36,10 +38,12 @@ class Transport(Block):
     data: VoronoiHeat
     estimator: Estimator
     training: EstimatorTraining
+    search: Search
     zero_shot: ZeroShot
     baselines: Baselines
     degeneracy: Degeneracy
-    ablation: Ablation
+    substeps: Substeps
+    stride: Stride
     tokens: Tokens
     trained: Trained
     robustness: Robustness
@@ -53,7 +57,7 @@ class Transport(Block):
         stored = self.data.steps // self.data.save_every + 1
         for name, wanted in (
             ("training.frames", self.training.frames),
-            ("zero_shot.field_frames", self.zero_shot.field_frames),
+            ("search.field_frames", self.search.field_frames),
             ("trained.field_frames", self.trained.field_frames),
             ("robustness.field_frames", self.robustness.field_frames),
         ):
@@ -83,7 +87,7 @@ class Transport(Block):
         self.robustness.check(self.data.size)
         self.baselines.check(self.data.test)
         self.degeneracy.check(self.data.steps // self.data.save_every + 1, self.data.test)
-        drawn, searched = self.data.kappa, self.zero_shot.kappa
+        drawn, searched = self.data.kappa, self.search.kappa
         tuned, fresh = self.trained.test_time_steps, self.zero_shot.steps
         if tuned > fresh:
             raise ValueError(
@@ -91,7 +95,7 @@ class Transport(Block):
             )
         if not (searched.low < drawn.low and drawn.high < searched.high):
             bounds = f"{searched.low:g} to {searched.high:g}"
-            raise ValueError(f"zero_shot.kappa {bounds} must enclose data.kappa {drawn.low:g} to {drawn.high:g}")
+            raise ValueError(f"search.kappa {bounds} must enclose data.kappa {drawn.low:g} to {drawn.high:g}")
         return self
 
 

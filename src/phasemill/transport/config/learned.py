@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from typing import Annotated
+
+from pydantic import Field
 
 from phasemill.core.blocks import Block, Count, Job, Positive, Range
+
+Features = Annotated[int, Field(ge=4, multiple_of=4, description="length d of the feature vector; 4 attention heads")]
 
 
 class Estimator(Block):
     """Autoencoder and attention estimator of the coefficient (SAFE-PIT-CM, section 2.3)."""
 
     channels: Count = Field(description="channels of encoder and decoder")
-    features: Count = Field(description="length d of the feature vector per frame")
-
-    @model_validator(mode="after")
-    def _divisible(self) -> Estimator:
-        if self.features % 4:
-            raise ValueError(f"features {self.features} is not divisible by the 4 attention heads")
-        return self
+    features: Features
 
 
 class LossWeights(Block):
@@ -57,7 +55,7 @@ class Schedule(Block):
 class Tokens(Block):
     """Amortised estimators: from spectra of frames, and the paper's from pooled frames, each in several variants."""
 
-    features: Count = Field(description="length d of the feature vector per frame")
+    features: Features
     noise: Positive = Field(description="standard deviation of the noise for training with it and for scoring")
     spectral: Schedule
     pooled: Schedule

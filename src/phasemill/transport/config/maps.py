@@ -48,7 +48,9 @@ class Mapping(Block):
     compared_noise: Positive = Field(description="the one of them that all videos get; the first video gets all")
     smoothness: list[Positive] = Field(min_length=3, description="weights mu of the smoothness, falling")
     smooth_iterations: Count = Field(description="most iterations of L-BFGS per mu")
-    visible: Positive = Field(description="least |grad phi|^2 at which kappa counts as visible, in units of its mean")
+    visible: float = Field(
+        gt=0, lt=1, description="least |grad phi|^2 at which kappa counts as visible, in units of its mean"
+    )
 
     @property
     def bounds(self) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from phasemill.core.blocks import Block, Count, Job, Positive
-from phasemill.transport.config.single import ZeroShot
+from phasemill.transport.config.single import Search
 
 
 class Robustness(Block):
@@ -32,5 +32,5 @@ class RobustnessJob(Job):
     function = "phasemill.transport.evaluate.robustness:robustness"
     drawing = "phasemill.transport.figures.robustness:robustness"
 
-    zero_shot: ZeroShot
+    search: Search
     robustness: Robustness

@@ -11,19 +11,24 @@ from phasemill.transport.config.videos import VoronoiHeat
 ARMS = ("frozen", "free", "reconstruction", "identity", "large_safe", "two_phase")
 
 
-class ZeroShot(Block):
-    """Recovery from one video without training data."""
+class Search(Block):
+    """Direct minimisation over kappa of one video, and what is kept of the fields."""
 
-    steps: Count = Field(description="Adam steps of the fresh network")
-    frames: int = Field(ge=3, description="frames that the network sees, evenly spaced; its loss sees all")
-    learning_rate: Positive
-    kappa: Range = Field(description="bracket of the direct minimisation")
+    kappa: Range = Field(description="bracket of the search")
     field_frames: int = Field(ge=2, description="frames per simulation kept in fields.zarr, evenly spaced")
 
     @property
     def bounds(self) -> tuple[float, float]:
         """The bracket as a pair."""
         return self.kappa.low, self.kappa.high
+
+
+class ZeroShot(Block):
+    """Recovery from one video by a fresh network."""
+
+    steps: Count = Field(description="Adam steps of the fresh network")
+    frames: int = Field(ge=3, description="frames that the network sees, evenly spaced; its loss sees all")
+    learning_rate: Positive
 
 
 class Baselines(Block):
@@ -76,19 +81,24 @@ class Degeneracy(Block):
             raise ValueError(f"degeneracy.simulations {self.simulations} exceeds the {test} of data.test")
 
 
-class Ablation(Block):
-    """What is varied in the ablations of the operator."""
+class Substeps(Block):
+    """How many sub-steps per frame interval are tried."""
 
-    substeps: list[Count] = Field(min_length=2, description="K, sub-steps per frame interval")
-    strides: list[Count] = Field(min_length=2, description="s, of which every s-th frame is used")
+    counts: list[Count] = Field(min_length=2, description="K, sub-steps per frame interval")
     population: Count = Field(description="new simulations behind the bands")
     resamples: Count = Field(description="sets of as many simulations as are held out, drawn from the population")
 
     @model_validator(mode="after")
-    def _claims_are_covered(self) -> Ablation:
-        if missing := {1, 2, 5, 10, 25, 50} - set(self.substeps):
-            raise ValueError(f"substeps lacks {sorted(missing)} of the paper's Table 3")
+    def _claims_are_covered(self) -> Substeps:
+        if missing := {1, 2, 5, 10, 25, 50} - set(self.counts):
+            raise ValueError(f"counts lacks {sorted(missing)} of the paper's Table 3")
         return self
+
+
+class Stride(Block):
+    """How many frames are left out."""
+
+    strides: list[Count] = Field(min_length=2, description="s, of which every s-th frame is used")
 
 
 class ZeroShotJob(Job):
@@ -99,6 +109,7 @@ class ZeroShotJob(Job):
     drawing = "phasemill.transport.figures.zero_shot:zero_shot"
 
     estimator: Estimator
+    search: Search
     zero_shot: ZeroShot
     baselines: Baselines
 
@@ -113,6 +124,18 @@ class DegeneracyJob(Job):
     degeneracy: Degeneracy
 
 
+class SubstepsJob(Job):
+    """Evaluate recovery against the sub-steps of the operator."""
+
+    verb = "evaluate"
+    function = "phasemill.transport.evaluate.ablation:substeps"
+    drawing = "phasemill.transport.figures.ablation:substeps"
+
+    data: VoronoiHeat
+    search: Search
+    substeps: Substeps
+
+
 class StrideJob(Job):
     """Evaluate recovery when frames are left out."""
 
@@ -120,14 +143,5 @@ class StrideJob(Job):
     function = "phasemill.transport.evaluate.ablation:stride"
     drawing = "phasemill.transport.figures.ablation:stride"
 
-    zero_shot: ZeroShot
-    ablation: Ablation
-
-
-class SubstepsJob(StrideJob):
-    """Evaluate recovery against the sub-steps of the operator."""
-
-    function = "phasemill.transport.evaluate.ablation:substeps"
-    drawing = "phasemill.transport.figures.ablation:substeps"
-
-    data: VoronoiHeat
+    search: Search
+    stride: Stride

@@ -32,7 +32,7 @@ Rows = Sequence[dataset.Row]
 
 def substeps(job: SubstepsJob, data: Path, output: Path, *, threads: int = 1) -> dict[str, Any]:
     """Error of kappa against the number K of sub-steps per frame interval (SAFE-PIT-CM, Table 3 and Fig. 7)."""
-    clock, counts = Clock(), job.ablation.substeps
+    clock, counts = Clock(), job.substeps.counts
     source = store.open_dataset(data)
     held_out = list(dataset.rows(source, "test"))
     found = {mode: np.array([_by_count(source, row, mode, job) for row in held_out]) for mode in MODES}
@@ -41,7 +41,7 @@ def substeps(job: SubstepsJob, data: Path, output: Path, *, threads: int = 1) ->
     forward, finest = scores["forward_euler"], max(counts)
     slope = np.log(_mae(forward[min(counts)]) / _mae(forward[finest])) / np.log(finest / min(counts))
     best = Estimates(f"direct, K = {finest}", found["reverse"][:, counts.index(finest)].tolist())
-    write_fields(output / "fields.zarr", source, held_out, [best], job.zero_shot.field_frames, clock, job.model_dump())
+    write_fields(output / "fields.zarr", source, held_out, [best], job.search.field_frames, clock, job.model_dump())
     claims: dict[str, float | None] = {f"transport.substeps.mae_k{k}": _mae(forward[k]) for k in counts}
     return {
         "title": "Sub-steps per frame interval",
@@ -87,7 +87,7 @@ def stride(job: StrideJob, data: Path, output: Path, *, threads: int = 1) -> dic
     clock = Clock()
     source = store.open_dataset(data)
     held_out = list(dataset.rows(source, "test"))
-    strides = [s for s in job.ablation.strides if s < source.sizes["time"]]
+    strides = [s for s in job.stride.strides if s < source.sizes["time"]]
     found: dict[MobilityMode, dict[int, list[float]]] = {mode: {s: [] for s in strides} for mode in MODES}
     exact = []
     for row in held_out:
@@ -96,14 +96,14 @@ def stride(job: StrideJob, data: Path, output: Path, *, threads: int = 1) -> dic
             for mode in MODES:
                 scheme = replace(dataset.scheme(source, row, s, mode), substeps=fixed)
                 spectra = FrameSpectra.from_frames(_thin(row, s), scheme)
-                found[mode][s].append(recover_direct(spectra, job.zero_shot.bounds).kappa)
+                found[mode][s].append(recover_direct(spectra, job.search.bounds).kappa)
         spectra = FrameSpectra.from_frames(_thin(row, strides[-1]), dataset.scheme(source, row, strides[-1]))
-        exact.append(recover_direct(spectra, job.zero_shot.bounds).kappa)
+        exact.append(recover_direct(spectra, job.search.bounds).kappa)
     scores = {mode: {s: score(held_out, found[mode][s]) for s in strides} for mode in MODES}
     matched = score(held_out, exact)
     write_fields(
         *(output / "fields.zarr", source, held_out, [Estimates(f"every {strides[-1]}th frame, matched", exact)]),
-        *(job.zero_shot.field_frames, clock, job.model_dump()),
+        *(job.search.field_frames, clock, job.model_dump()),
     )
     return {
         "title": "Frames left out",
@@ -150,8 +150,8 @@ def _by_count(source: xr.Dataset, row: dataset.Row, mode: MobilityMode, job: Sub
     """kappa of one video for each number of sub-steps; the spectra of its frames do not depend on it."""
     scheme = dataset.scheme(source, row, mode=mode)
     spectra = FrameSpectra.from_frames(row.frames, scheme)
-    coarse = [replace(spectra, scheme=replace(scheme, substeps=count)) for count in job.ablation.substeps]
-    return [recover_direct(each, job.zero_shot.bounds).kappa for each in coarse]
+    coarse = [replace(spectra, scheme=replace(scheme, substeps=count)) for count in job.substeps.counts]
+    return [recover_direct(each, job.search.bounds).kappa for each in coarse]
 
 
 def _mae(scores: Scores, regime: str = "all") -> float:
@@ -163,7 +163,7 @@ def _mae(scores: Scores, regime: str = "all") -> float:
 def _population(source: xr.Dataset, size: int, job: SubstepsJob) -> tuple[dict[int, float], dict[int, list[float]]]:
     """Per K, forward: mean |error| of new simulations, and its 5 % and 95 % quantile over sets of `size` of them."""
     errors = []
-    for number, seed in enumerate(branch(job.seed, "substeps_population", job.ablation.population)):
+    for number, seed in enumerate(branch(job.seed, "substeps_population", job.substeps.population)):
         run, kappa = dataset.draw_simulation(job.data, seed), dataset.draw_kappa(job.data, seed)
         frames = run.frames.astype(np.float32)
         twins = [dataset.Row(number, sign, kappa, frames[::sign], run.subdivisions) for sign in dataset.DIRECTIONS]
@@ -171,9 +171,9 @@ def _population(source: xr.Dataset, size: int, job: SubstepsJob) -> tuple[dict[i
         errors.append(np.abs(np.array(found) - kappa).mean(0))
     each = np.array(errors)
     rng = np.random.default_rng(branch(job.seed, "substeps", 1)[0])
-    sets = each[rng.integers(len(each), size=(job.ablation.resamples, size))].mean(1)
+    sets = each[rng.integers(len(each), size=(job.substeps.resamples, size))].mean(1)
     bands = np.quantile(sets, [0.05, 0.95], axis=0).T
-    counts = job.ablation.substeps
+    counts = job.substeps.counts
     return dict(zip(counts, each.mean(0).tolist(), strict=True)), dict(zip(counts, bands.tolist(), strict=True))
 
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from phasemill.transport.config.robustness import Robustness
 from phasemill.transport.dataset import Row
+from phasemill.transport.modes import Boundary, Modes, decay
 from phasemill.transport.recover.crop import recover_cropped
 from phasemill.transport.recover.direct import Estimate
 from phasemill.transport.recover.intensity import linearise, recover_stretched
-from phasemill.transport.recover.modes import Boundary, Modes, decay
 from phasemill.transport.recover.trajectory import TrajectoryFit, recover_trajectory
 from phasemill.transport.spectra import SafeScheme
 

@@ -24,8 +24,8 @@ from phasemill.transport.dataset import Row
 from phasemill.transport.evaluate.corruptions import Corruption, corruptions, evolve, window
 from phasemill.transport.evaluate.robustness_tables import calibration, calibration_table, error_table, r2_table
 from phasemill.transport.evaluate.scoring import Scores, constant, headline, score
+from phasemill.transport.modes import Modes
 from phasemill.transport.recover.direct import recover_direct
-from phasemill.transport.recover.modes import Modes
 from phasemill.transport.recover.trajectory import TrajectoryFit
 from phasemill.transport.spectra import FrameSpectra, SafeScheme
 
@@ -131,7 +131,7 @@ def robustness(job: RobustnessJob, data: Path, output: Path, *, threads: int = 1
 def _meet(case: Corruption, source: xr.Dataset, rows: Sequence[Row], kept: NDArray[Any], job: RobustnessJob) -> Outcome:
     """Corrupt the videos and recover kappa from each, naively and with the matching fit."""
     outcome = Outcome()
-    bounds = job.zero_shot.bounds
+    bounds = job.search.bounds
     trials = list(_trials(case, rows, job.robustness.draws))
     for (row, directions), seed in zip(trials, branch(job.seed, f"robustness {case.label}", len(trials)), strict=True):
         scheme = replace(dataset.scheme(source, row), direction=1)

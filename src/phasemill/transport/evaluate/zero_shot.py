@@ -38,7 +38,7 @@ def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1) -
     clock = Clock()
     source = store.open_dataset(data)
     rows = list(dataset.rows(source, "test"))
-    bounds = job.zero_shot.bounds
+    bounds = job.search.bounds
     seen = (source.sizes["time"] - 1) // (job.zero_shot.frames - 1)
     direct, forward, network = [], [], []
     seconds: dict[str, list[float]] = {"direct": [], "network": []}
@@ -82,7 +82,7 @@ def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1) -
     scores = {method.label: score(rows, method.kappa) for method in methods}
     best, net, euler = (scores[method.label] for method in methods[:3])
     converged = np.array([fitted.converged_step for fitted in network])
-    write_fields(output / "fields.zarr", source, rows, methods[:2], job.zero_shot.field_frames, clock, job.model_dump())
+    write_fields(output / "fields.zarr", source, rows, methods[:2], job.search.field_frames, clock, job.model_dump())
     search = min(comparison.seconds(label) for label in ("grid search", "differential evolution"))
     table = {row.substeps: row for row in stability(source)}
     return {

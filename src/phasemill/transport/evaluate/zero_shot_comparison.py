@@ -53,7 +53,7 @@ class Comparison:
 
     def table(self, job: ZeroShotJob) -> dict[str, Any]:
         """Error, evaluations and seconds of each way."""
-        bounds = job.zero_shot.bounds
+        bounds = job.search.bounds
         resolution = (bounds[1] - bounds[0]) / (job.baselines.grid - 1) / 2
         lines = [_line(self.rows, label, found) for label, found in self.few.items()]
         lines += [_line(self.all_rows, label, found) for label, found in self.cheap.items()]
@@ -97,7 +97,7 @@ class Comparison:
 
 def compare(job: ZeroShotJob, source: xr.Dataset, rows: Sequence[Row], known: Mapping[str, list[Found]]) -> Comparison:
     """Run the baselines; `known` are the ways that the benchmark has run on all `rows` before."""
-    settings, bounds = job.baselines, job.zero_shot.bounds
+    settings, bounds = job.baselines, job.search.bounds
     schemes = [dataset.scheme(source, row) for row in rows]
     seeds = [int(seed.generate_state(1)[0]) for seed in branch(job.seed, "baselines", len(rows))]
     cheap: Ways = {**known, "grid search": [], "differential evolution": []}

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasemill.core.errors import InputError
+from phasemill.transport.modes import Modes, decay
 from phasemill.transport.recover.direct import Estimate, recover_direct
-from phasemill.transport.recover.modes import Modes, decay
 from phasemill.transport.spectra import check_frames
 
 Floats = NDArray[np.float64]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from phasemill.core.errors import InputError
+from phasemill.transport.modes import Boundary, Modes, decay
 from phasemill.transport.recover.direct import Estimate, recover_direct
-from phasemill.transport.recover.modes import Boundary, Modes, decay
 from phasemill.transport.spectra import check_frames
 
 Floats = NDArray[np.float64]

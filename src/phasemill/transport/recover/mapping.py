@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, minimize
 
 from phasemill.core.errors import InputError
-from phasemill.transport.recover.modes import Boundary
+from phasemill.transport.modes import Boundary
 from phasemill.transport.recover.trajectory import TrajectoryFit, recover_trajectory
 from phasemill.transport.spectra import SafeScheme
 from phasemill.transport.varying import gradient_square, jumps, pair_loss, trajectory_loss

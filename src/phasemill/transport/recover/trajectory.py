@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from phasemill.core.errors import InputError
 from phasemill.core.kernels import kernel
+from phasemill.transport.modes import Boundary, Modes, decay
 from phasemill.transport.recover.direct import recover_direct
-from phasemill.transport.recover.modes import Boundary, Modes, decay
 from phasemill.transport.spectra import check_frames
 
 Floats = NDArray[np.float64]
