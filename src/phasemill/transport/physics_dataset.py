@@ -140,7 +140,12 @@ def _coords(data: OtherPhysics, names: list[str], thetas: list[Floats]) -> xr.Da
     return xr.Dataset(
         coords={
             "sim": along("sim", np.arange(len(names)), "simulation"),
-            "time": along("time", np.arange(data.frames), "frame; at start + frame interval"),
+            "frame": along("time", np.arange(data.frames), "frame number"),
+            "elapsed": xr.DataArray(  # the frames of one system are not those of another
+                [data.of(name).start + data.of(name).interval * np.arange(data.frames) for name in names],
+                dims=("sim", "time"),
+                attrs={"units": "1", "long_name": "time of the frame"},
+            ),
             "x": along("x", cells, "x"),
             "y": along("y", cells, "y"),
             "system": store.flags(names, tuple(SYSTEMS), "sim", "system"),

@@ -8,10 +8,10 @@ input: each base simulation counts once. Selection sees the label-free SAFE loss
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -66,6 +66,14 @@ class Inputs:
         return self.copies[0]
 
 
+class Noise(NamedTuple):
+    """How many noisy copies of the videos are made, with which standard deviation, from which root of the seeds."""
+
+    sigma: float = 0.0
+    copies: int = 0
+    seed: int = 0
+
+
 def thin(source: xr.Dataset, frames: int) -> int:
     """The stride that leaves `frames` evenly spaced frames."""
     return (source.sizes["time"] - 1) // (frames - 1)
@@ -87,18 +95,16 @@ def inputs(
     frames: int,
     see: Callable[[np.ndarray], np.ndarray],
     device: torch.device,
-    *,
-    noise: float = 0.0,
-    seeds: Sequence[int] = (),
+    noise: Noise = Noise(),
 ) -> Inputs:
-    """The base simulations of a split, thinned to `frames`, through `see`: clean, and once per seed with `noise`."""
+    """The base simulations of a split, thinned to `frames`, through `see`: clean, and in noisy copies."""
     stride = thin(source, frames)
     rows = [row for row in dataset.rows(source, split, stride) if row.direction > 0]
     schemes = [dataset.scheme(source, row, stride) for row in rows]
     copies = [[see(row.frames) for row in rows]]
-    for seed in seeds:
-        leaves = branch(seed, f"noise {split}", len(rows))
-        copies.append([see(add_noise(row.frames, noise, leaf)) for row, leaf in zip(rows, leaves, strict=True)])
+    for copy in branch(noise.seed, f"tokens noise {split}", noise.copies):
+        leaves = copy.spawn(len(rows))
+        copies.append([see(add_noise(row.frames, noise.sigma, leaf)) for row, leaf in zip(rows, leaves, strict=True)])
     spectra = [FrameSpectra.from_frames(row.frames, scheme) for row, scheme in zip(rows, schemes, strict=True)]
     return Inputs(
         copies=torch.from_numpy(np.array(copies)).to(device),
@@ -206,14 +212,13 @@ def train(
             "validation_safe": {variant: best[f"validation_{variant}"] for variant in variants},
         }
 
-    frames, noise = settings.spectral.frames, settings.noise
-    seeds = [job.seed + copy for copy in range(NOISY_COPIES)]
-    spectral = inputs(source, "train", frames, frame_tokens, where, noise=noise, seeds=seeds)
+    frames = settings.spectral.frames
+    spectral = inputs(source, "train", frames, frame_tokens, where, Noise(settings.noise, NOISY_COPIES, job.seed))
     for name, variant in SPECTRAL.items():
         estimator = models["spectral"].get_submodule(name)
         assert isinstance(estimator, SpectralEstimator)
         estimator.standardise(spectral.copies if variant.noisy else spectral.clean)
-    spectral_validation = inputs(source, "validation", frames, frame_tokens, where, noise=noise, seeds=seeds[:1])
+    spectral_validation = inputs(source, "validation", frames, frame_tokens, where, Noise(settings.noise, 1, job.seed))
     pooled, pooled_validation = (
         inputs(source, split, settings.pooled.frames, pooled_frames, where) for split in ("train", "validation")
     )

@@ -22,7 +22,7 @@ from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.transport import dataset
 from phasemill.transport.config.single import StrideJob, SubstepsJob
-from phasemill.transport.evaluate.scoring import Estimates, Scores, headline, score, write_fields
+from phasemill.transport.evaluate.scoring import Estimates, Scores, headline, mae, score, write_fields
 from phasemill.transport.recover.direct import recover_direct
 from phasemill.transport.spectra import FrameSpectra, MobilityMode
 
@@ -39,10 +39,10 @@ def substeps(job: SubstepsJob, data: Path, output: Path, *, threads: int = 1) ->
     scores = {mode: {k: score(held_out, found[mode][:, i].tolist()) for i, k in enumerate(counts)} for mode in MODES}
     expected, bands = _population(source, len(held_out) // 2, job)
     forward, finest = scores["forward_euler"], max(counts)
-    slope = np.log(_mae(forward[min(counts)]) / _mae(forward[finest])) / np.log(finest / min(counts))
+    slope = np.log(mae(forward[min(counts)]) / mae(forward[finest])) / np.log(finest / min(counts))
     best = Estimates(f"direct, K = {finest}", found["reverse"][:, counts.index(finest)].tolist())
     write_fields(output / "fields.zarr", source, held_out, [best], job.search.field_frames, clock, job.model_dump())
-    claims: dict[str, float | None] = {f"transport.substeps.mae_k{k}": _mae(forward[k]) for k in counts}
+    claims: dict[str, float | None] = {f"transport.substeps.mae_k{k}": mae(forward[k]) for k in counts}
     return {
         "title": "Sub-steps per frame interval",
         "question": (
@@ -52,9 +52,9 @@ def substeps(job: SubstepsJob, data: Path, output: Path, *, threads: int = 1) ->
         ),
         "headline": [
             headline(
-                f"mean |error| at K = {finest}, forward", _mae(forward[finest]), claim="transport.substeps.mae_k50"
+                f"mean |error| at K = {finest}, forward", mae(forward[finest]), claim="transport.substeps.mae_k50"
             ),
-            headline(f"mean |error| at K = {finest}, reverse", _mae(scores["reverse"][finest]), "stable direction"),
+            headline(f"mean |error| at K = {finest}, reverse", mae(scores["reverse"][finest]), "stable direction"),
             headline("slope of the error against K", -slope, "log-log, forward; -1 is an error of first order in 1/K"),
         ],
         "tables": [_table("K", scores, expected, bands)],
@@ -64,7 +64,7 @@ def substeps(job: SubstepsJob, data: Path, output: Path, *, threads: int = 1) ->
             "transport.substeps.mobility_r2_k1": forward[1]["mobility"]["r2"],
             "transport.substeps.mobility_r2_k2": forward[2]["mobility"]["r2"],
             "transport.substeps.mobility_fails_first": min(
-                _mae(forward[k], "mobility") / _mae(forward[k], "diffusion") for k in counts
+                mae(forward[k], "mobility") / mae(forward[k], "diffusion") for k in counts
             ),
             "transport.substeps.diffusion_r2_k50": forward[50]["diffusion"]["r2"],
             "transport.substeps.mobility_r2_k50": forward[50]["mobility"]["r2"],
@@ -115,7 +115,7 @@ def stride(job: StrideJob, data: Path, output: Path, *, threads: int = 1) -> dic
         "headline": [
             headline(f"mean |error|, every {strides[-1]}th frame, matched", matched["all"]["mae"], "stable direction"),
             headline(
-                f"mean |error|, every {strides[-1]}th frame", _mae(scores["reverse"][strides[-1]]), "sub-steps fixed"
+                f"mean |error|, every {strides[-1]}th frame", mae(scores["reverse"][strides[-1]]), "sub-steps fixed"
             ),
         ],
         "tables": [_table("every s-th frame", scores)],
@@ -134,10 +134,10 @@ def _stride_claims(forward: dict[int, Scores]) -> dict[str, float | None]:
         return {}
     all_frames, tenth, coarsest = forward[1], forward[10], forward[max(forward)]
     return {
-        "transport.stride.diffusion_robust": _mae(tenth, "diffusion"),
-        "transport.stride.mobility_degrades": _mae(tenth, "mobility") / _mae(all_frames, "mobility"),
-        "transport.stride.both_degrade": _mae(coarsest, "diffusion") / _mae(tenth, "diffusion"),
-        "transport.stride.mobility_degrades_first": _mae(tenth, "mobility") / _mae(tenth, "diffusion"),
+        "transport.stride.diffusion_robust": mae(tenth, "diffusion"),
+        "transport.stride.mobility_degrades": mae(tenth, "mobility") / mae(all_frames, "mobility"),
+        "transport.stride.both_degrade": mae(coarsest, "diffusion") / mae(tenth, "diffusion"),
+        "transport.stride.mobility_degrades_first": mae(tenth, "mobility") / mae(tenth, "diffusion"),
     }
 
 
@@ -152,12 +152,6 @@ def _by_count(source: xr.Dataset, row: dataset.Row, mode: MobilityMode, job: Sub
     spectra = FrameSpectra.from_frames(row.frames, scheme)
     coarse = [replace(spectra, scheme=replace(scheme, substeps=count)) for count in job.substeps.counts]
     return [recover_direct(each, job.search.bounds).kappa for each in coarse]
-
-
-def _mae(scores: Scores, regime: str = "all") -> float:
-    value = scores[regime]["mae"]
-    assert value is not None
-    return value
 
 
 def _population(source: xr.Dataset, size: int, job: SubstepsJob) -> tuple[dict[int, float], dict[int, list[float]]]:

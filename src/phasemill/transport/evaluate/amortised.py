@@ -21,7 +21,7 @@ from phasemill.transport.dataset import Row
 from phasemill.transport.evaluate.scoring import Estimates
 from phasemill.transport.spectra import FrameSpectra
 from phasemill.transport.tokens import GROUPS, diffusion_unit, estimators, frame_tokens
-from phasemill.transport.train_tokens import Inputs, inputs, pooled_frames, thin
+from phasemill.transport.train_tokens import Inputs, Noise, inputs, pooled_frames, thin
 
 NEWTON_STEPS = 3
 SEEN = {"spectral": "spectra", "pooled": "pixels"}
@@ -47,10 +47,10 @@ def amortised(tokens: Path, job: TrainedJob, source: xr.Dataset, rows: list[Row]
     if card["data_digest"] != source.attrs["digest"]:
         raise InputError(f"{tokens} was trained on other data than the given; train it again or give its own data set")
     models.eval()
-    noise, seeds = job.tokens.noise, [job.seed]
+    noisy = Noise(job.tokens.noise, 1, job.seed)
     held_out = {
-        "spectral": inputs(source, "test", job.tokens.spectral.frames, frame_tokens, device, noise=noise, seeds=seeds),
-        "pooled": inputs(source, "test", job.tokens.pooled.frames, pooled_frames, device, noise=noise, seeds=seeds),
+        "spectral": inputs(source, "test", job.tokens.spectral.frames, frame_tokens, device, noisy),
+        "pooled": inputs(source, "test", job.tokens.pooled.frames, pooled_frames, device, noisy),
     }
     main = models["spectral"].get_submodule("main")
     with torch.no_grad():

@@ -24,7 +24,7 @@ from phasemill.core.seeds import branch
 from phasemill.transport import dataset
 from phasemill.transport.config.learned import LossWeights
 from phasemill.transport.config.single import Arm, Degeneracy, DegeneracyJob
-from phasemill.transport.evaluate.scoring import headline
+from phasemill.transport.evaluate.scoring import headline, inherited
 from phasemill.transport.model import FieldMap, Output, composite_loss
 from phasemill.transport.operator import safe_loss
 from phasemill.transport.spectra import SafeScheme
@@ -253,10 +253,7 @@ def _write_fields(
         "latent": store.Variable(("sim", "arm", "time", "x", "y"), "1", "latent field where its spread is least"),
         "kappa_estimate": store.Variable(("sim", "arm"), "1", "kappa after the last step", "float64"),
     }
-    inherited = ("equation", "scheme", "stencil", "dx", "dt", "save_every", "units", "references")
-    attrs = {"title": "Observed and latent fields", **{key: source.attrs[key] for key in inherited}}
-    attrs["source_digest"] = source.attrs["digest"]
-    with store.create(path, coords, variables, attrs) as writer:
+    with store.create(path, coords, variables, inherited(source, "Observed and latent fields")) as writer:
         for sim, row in enumerate(rows):
             writer.write(
                 sim,

@@ -16,7 +16,7 @@ from phasemill.core import metrics, store
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.transport.config.maps import MapJob
-from phasemill.transport.evaluate.scoring import headline
+from phasemill.transport.evaluate.scoring import headline, inherited
 from phasemill.transport.map_dataset import Video, videos
 from phasemill.transport.recover.mapping import MapEstimate, Method, recover_map, recover_smooth_map
 from phasemill.transport.varying import gradient_square
@@ -240,7 +240,7 @@ def _write_fields(
 ) -> None:
     """True and estimated maps, and where they are visible: one `sim` for each estimate."""
     video = np.array([run.sim for run in runs])
-    inherited = {
+    of_video = {
         name: source[name].isel(sim=video).drop_vars("sim").variable for name in ("kind", "boundary", "grains")
     }
     coords = xr.Dataset(
@@ -251,7 +251,7 @@ def _write_fields(
             "video": ("sim", video, {"units": "1", "long_name": "video of varying_heat"}),
             "noise": ("sim", [run.noise for run in runs], {"units": "1", "long_name": "noise over range of phi"}),
             "method": store.flags([run.method for run in runs], METHODS, "sim", "method"),
-            **inherited,
+            **of_video,
         }
     )
     of_map = ("sim", "x", "y")
@@ -261,10 +261,7 @@ def _write_fields(
         "gradient_square": store.Variable(of_map, "1", "mean over time of |grad phi|^2", "float64"),
         "visible": store.Variable(of_map, "1", "whether the video shows kappa", "int8"),
     }
-    kept = ("scheme", "stencil", "dx", "dt", "save_every", "units", "references", "equation")
-    attrs = {"title": "True and estimated maps", **{key: source.attrs[key] for key in kept}}
-    attrs["source_digest"] = source.attrs["digest"]
-    with store.create(path, coords, variables, attrs) as writer:
+    with store.create(path, coords, variables, inherited(source, "True and estimated maps")) as writer:
         for row, run in enumerate(runs):
             writer.write(
                 row,

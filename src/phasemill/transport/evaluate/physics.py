@@ -23,7 +23,7 @@ from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.transport.config.physics import PhysicsJob
 from phasemill.transport.evaluate.physics_tables import example_table, noise_table, sweep_table
-from phasemill.transport.evaluate.scoring import headline
+from phasemill.transport.evaluate.scoring import headline, inherited
 from phasemill.transport.physics_dataset import video
 from phasemill.transport.recover.direct import recover_direct
 from phasemill.transport.recover.gauss_newton import Fit
@@ -272,8 +272,7 @@ def _write_fields(
         "v_prediction": store.Variable(frame, "1", "roll-out of v from the first frame"),
         "rmse": store.Variable(("sim", "time"), "1", "root mean square error of all fields", "float64"),
     }
-    attrs = {key: source.attrs[key] for key in ("equation", "scheme", "stencil", "dx", "units", "references")}
-    attrs |= {"title": "Observed and predicted fields of other equations", "source_digest": source.attrs["digest"]}
+    attrs = inherited(source, "Observed and predicted fields of other equations")
     with store.create(path, source.isel(time=kept).coords.to_dataset(), variables, attrs) as writer:
         for sim, (each, theta) in enumerate(zip(videos, best, strict=True)):
             truth, rolled = each.frames[kept], _roll_out(each, theta, max(job.physics.substeps))[kept]

@@ -23,7 +23,7 @@ from phasemill.transport.config.robustness import RobustnessJob
 from phasemill.transport.dataset import Row
 from phasemill.transport.evaluate.corruptions import Corruption, corruptions, evolve, window
 from phasemill.transport.evaluate.robustness_tables import calibration, calibration_table, error_table, r2_table
-from phasemill.transport.evaluate.scoring import Scores, constant, headline, score
+from phasemill.transport.evaluate.scoring import constant, headline, inherited, mae, score, word
 from phasemill.transport.modes import Modes
 from phasemill.transport.recover.direct import recover_direct
 from phasemill.transport.recover.trajectory import TrajectoryFit
@@ -80,7 +80,7 @@ def robustness(job: RobustnessJob, data: Path, output: Path, *, threads: int = 1
         ),
         "headline": [
             *(
-                headline(f"mean |error|, {label}", _mae(matched[label]), f"naive {_mae(naive[label]):.2g}")
+                headline(f"mean |error|, {label}", mae(matched[label]), f"naive {mae(naive[label]):.2g}")
                 for label in noisy
             ),
             headline(
@@ -90,8 +90,8 @@ def robustness(job: RobustnessJob, data: Path, output: Path, *, threads: int = 1
             ),
             headline(
                 "largest mean |error|, other corruptions",
-                max(_mae(matched[label]) for label in others),
-                f"matching fits; naive up to {max(_mae(naive[label]) for label in others):.2g}",
+                max(mae(matched[label]) for label in others),
+                f"matching fits; naive up to {max(mae(naive[label]) for label in others):.2g}",
             ),
         ],
         "tables": [
@@ -100,8 +100,8 @@ def robustness(job: RobustnessJob, data: Path, output: Path, *, threads: int = 1
             calibration_table(noisy, {label: outcomes[label].fits for label in noisy}, spread),
         ],
         "claims": {
-            "transport.robustness.noise": _mae(naive[five]) if five else None,
-            "transport.robustness.walls": _mae(naive["walls"]),
+            "transport.robustness.noise": mae(naive[five]) if five else None,
+            "transport.robustness.walls": mae(naive["walls"]),
         },
         "metrics": {
             "naive": naive,
@@ -191,7 +191,7 @@ def _write_fields(
 ) -> None:
     """Of each held-out base simulation: the true frames, those observed, and the noise-free ones that were fitted."""
     bases = [row for row in rows if row.direction > 0]
-    labels = [case.label.replace(",", "").replace(" ", "_") for case in cases]
+    labels = [word(case.label) for case in cases]
     coords = xr.Dataset(
         coords={
             "sim": xr.DataArray(
@@ -213,10 +213,8 @@ def _write_fields(
             ("sim", "corruption"), "1", "kappa by the matching fit, first draw", "float64"
         ),
     }
-    inherited = ("scheme", "dx", "dt", "save_every", "units", "references")
-    attrs = {"title": "Corrupted videos and what was fitted", **{key: source.attrs[key] for key in inherited}}
-    attrs["equation"] = "d phi/dt = kappa lap phi"
-    attrs["source_digest"] = source.attrs["digest"]
+    stencil = "5-point Laplacian, periodic or, for walls, mirrored"
+    attrs = inherited(source, "Corrupted videos and what was fitted", stencil=stencil)
     with store.create(path, coords, variables, attrs) as writer:
         for sim, row in enumerate(bases):
             shown = [outcomes[case.label].shown[row.base] for case in cases]
@@ -239,12 +237,6 @@ def _unstable(frames: Floats, scheme: SafeScheme, bounds: tuple[float, float]) -
     """kappa of a sharpening video by forward Euler; the frames are in the order of smoothing."""
     forward = replace(scheme, direction=-1, mode="forward_euler")
     return recover_direct(FrameSpectra.from_frames(frames[::-1], forward), bounds).kappa
-
-
-def _mae(scores: Scores) -> float:
-    value = scores["all"]["mae"]
-    assert value is not None
-    return value
 
 
 def _from_one(spread: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from phasemill.core import metrics, store
 from phasemill.core.provenance import Clock
 from phasemill.core.spectral import laplacian_eigenvalues
 from phasemill.transport.dataset import Row, scheme
+from phasemill.transport.modes import Modes, decay
 from phasemill.transport.physics import dirichlet_energy
 from phasemill.transport.spectra import StabilityRow, stability_table
 
@@ -62,6 +63,13 @@ def score(rows: Sequence[Row], kappa: Sequence[float]) -> Scores:
             "videos": int(chosen.sum()),
         }
     return scores
+
+
+def mae(scores: Scores, regime: str = "all") -> float:
+    """Mean |kappa_hat - kappa| of one regime, which is always known."""
+    value = scores[regime]["mae"]
+    assert value is not None
+    return value
 
 
 def difference(one: float | None, other: float | None) -> float | None:
@@ -158,6 +166,27 @@ def roll_out(row: Row, kappa: float, source: xr.Dataset, frames: np.ndarray) -> 
     return np.stack([scipy.fft.irfft2(spectrum * factor**count, s=sharpest.shape) for count in elapsed])
 
 
+def converged(row: Row, source: xr.Dataset) -> Row:
+    """The video of the same first frame and kappa without any error in time: u_t = exp(-kappa lambda t) u_0."""
+    sharpest = row.frames[:: row.direction][:1].astype(np.float64)
+    modes = Modes(sharpest.shape[1:], float(source.attrs["dx"]))
+    factor, _, _ = decay(row.kappa, modes.eigenvalues, scheme(source, row).interval, None)
+    frames = modes.join(modes.split(sharpest) * factor ** np.arange(len(row.frames))[:, None])
+    return replace(row, frames=frames.astype(row.frames.dtype)[:: row.direction])
+
+
+def word(label: str) -> str:
+    """A label as one of the words that a store can hold."""
+    return label.replace(",", "").replace(" ", "_")
+
+
+def inherited(source: xr.Dataset, title: str, **own: str) -> dict[str, Any]:
+    """Attributes of fields made from `source`: what they share with it, its digest, and their own."""
+    shared = ("equation", "scheme", "stencil", "dx", "dt", "save_every", "units", "references")
+    attrs = {key: source.attrs[key] for key in shared if key in source.attrs}
+    return {**attrs, "source_digest": source.attrs["digest"], "title": title, **own}
+
+
 def write_fields(
     path: Path,
     source: xr.Dataset,
@@ -169,7 +198,7 @@ def write_fields(
 ) -> None:
     """Truth and roll-out of every row by every method with energies, RMSE and interface displacement per frame."""
     kept = np.linspace(0, source.sizes["time"] - 1, frames).round().astype(int)
-    labels = [method.label.replace(" ", "_").replace(",", "") for method in methods]
+    labels = [word(method.label) for method in methods]
     coords = xr.Dataset(
         coords={
             "sim": xr.DataArray(np.arange(len(rows)), dims="sim", attrs={"units": "1", "long_name": "video"}),
@@ -196,10 +225,7 @@ def write_fields(
         "rmse": store.Variable(frame, "1", "root mean square error of the prediction", "float64"),
         "interface_displacement": store.Variable(frame, "1", "rms distance of interfaces, a length", "float64"),
     }
-    inherited = ("scheme", "stencil", "dx", "dt", "save_every", "units", "references")
-    attrs = {"title": "Observed and predicted fields", **{key: source.attrs[key] for key in inherited}}
-    attrs["equation"] = "d phi/dt = direction kappa lap phi"
-    attrs["source_digest"] = source.attrs["digest"]
+    attrs = inherited(source, "Observed and predicted fields", equation="d phi/dt = direction kappa lap phi")
     dx = float(source.attrs["dx"])
     with store.create(path, coords, variables, attrs) as writer:
         for sim, row in enumerate(rows):

@@ -94,7 +94,7 @@ def _fields(output: Path, folder: Path) -> list[figures.Entry]:
         sim = int(np.flatnonzero(names == name)[0])
         chosen = fields.isel(sim=sim)
         field = system.fields[-1]
-        times = (chosen.start + chosen.interval * chosen.time).values
+        times = chosen.elapsed.values
         rows = {"truth": chosen[field].values, "prediction": chosen[f"{field}_prediction"].values}
         values = ", ".join(f"{parameter} = {float(chosen[parameter]):.4g}" for parameter in system.parameters)
         caption = (

@@ -39,7 +39,7 @@ def recover_cropped(
         raise InputError(f"margin {margin} leaves no cell of a window of {frames.shape[1]} x {frames.shape[2]}")
     modes = Modes(frames.shape[1:], dx, "neumann")
     loss = CroppedLoss(modes, modes.split(frames[:-1]), _inside(frames[1:], margin), interval, substeps, margin)
-    return recover_direct(loss, bounds)  # type: ignore[arg-type]  # it needs the two methods alone
+    return recover_direct(loss, bounds)
 
 
 @dataclass(frozen=True)

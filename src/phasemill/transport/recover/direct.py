@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from phasemill.core.errors import InputError
-from phasemill.transport.spectra import FrameSpectra
+
+Floats = NDArray[np.float64]
 
 GRID = 48
 """Points of the first scan: the loss may have several minima where the operator is unstable."""
 TOLERANCE = 1e-12
 """Relative length of the step at which the search ends."""
+
+
+class Loss(Protocol):
+    """A smooth function of one scalar, such as `FrameSpectra`."""
+
+    def loss(self, kappa: Any) -> Floats:
+        """L at each kappa."""
+
+    def derivatives(self, kappa: float) -> tuple[float, float, float]:
+        """L, L' and L'' at one kappa."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +41,14 @@ class Estimate:
     """Second derivative of the loss at kappa."""
 
 
-def recover_direct(spectra: FrameSpectra, bounds: tuple[float, float] = (0.01, 2.0)) -> Estimate:
+def recover_direct(loss: Loss, bounds: tuple[float, float] = (0.01, 2.0)) -> Estimate:
     """L'(kappa) = 0 nearest the lowest point of a scan, by Newton's method safeguarded by bisection.
 
     The root of the derivative is found rather than the minimum of the value: the value is flat there, which would
     leave half of the digits.
 
     Arguments:
-        spectra: the frames of one simulation.
+        loss: of one simulation.
         bounds: the interval searched, 0 < lower < upper. The answer is a bound where the loss falls towards it.
 
     Raises InputError for bounds out of order. Source: SAFE-PIT-CM, equation 9 as a function of one scalar.
@@ -45,11 +58,11 @@ def recover_direct(spectra: FrameSpectra, bounds: tuple[float, float] = (0.01, 2
         raise InputError(f"bounds are {bounds}: give 0 < lower < upper")
     scan = np.geomspace(lower, upper, GRID)
     scan[-1] = upper
-    best = int(np.argmin(spectra.loss(scan)))
+    best = int(np.argmin(loss.loss(scan)))
     low, high = float(scan[max(best - 1, 0)]), float(scan[min(best + 1, GRID - 1)])
     kappa, evaluations = float(scan[best]), GRID
     for _ in range(100):
-        value, slope, curvature = spectra.derivatives(kappa)
+        value, slope, curvature = loss.derivatives(kappa)
         evaluations += 1
         low, high = (kappa, high) if slope < 0 else (low, kappa)
         newton = kappa - slope / curvature if curvature > 0 else np.inf

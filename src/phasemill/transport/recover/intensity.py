@@ -43,7 +43,7 @@ def recover_stretched(
     check_frames(np.asarray(frames))
     modes = Modes(frames.shape[1:], dx, boundary)
     loss = ScaleFreeLoss.from_modes(modes.split(frames), modes.eigenvalues, interval, substeps)
-    return recover_direct(loss, bounds)  # type: ignore[arg-type]  # it needs the two methods alone
+    return recover_direct(loss, bounds)
 
 
 @dataclass(frozen=True)

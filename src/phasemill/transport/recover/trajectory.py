@@ -76,7 +76,7 @@ def recover_trajectory(
     if noise is None:
         noise = max(estimate_noise(coefficients, modes), _resolution(frames))
     misfit = Misfit(coefficients, modes.eigenvalues, interval, substeps)
-    best = recover_direct(misfit, misfit.stable(bounds))  # type: ignore[arg-type]  # it needs these two methods alone
+    best = recover_direct(misfit, misfit.stable(bounds))
     initial, residual = misfit.project(best.kappa)
     degrees = (len(frames) - 1) * modes.multiplicity.sum() - 1
     return TrajectoryFit(
