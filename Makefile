@@ -4,10 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake
 
-.PHONY: run smoke test test-fast dry-run check bench lock schema clean help
+.PHONY: install run smoke test test-fast dry-run check bench lock schema clean help
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/ready ## only the environment, in .venv
 
 run: $(VENV)/ready ## simulate, train, evaluate and report at scale laptop
 	@$(BIN)/python workflow/unlock.py

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,7 +87,8 @@ def test_the_paper_passes_its_own_check(name: str) -> None:
     entry = claims.load().claims[name]
     if entry.paper_value is not None:
         around = (0.9 * entry.paper_value, 1.1 * entry.paper_value)  # of a claim that is judged by a measured band
-        assert claims.judge(entry, entry.paper_value, entry.scales[0], around) == "reproduced"
+        expected = "consistent" if entry.by_construction else "reproduced"
+        assert claims.judge(entry, entry.paper_value, entry.scales[0], around) == expected
 
 
 @pytest.mark.parametrize(
@@ -119,16 +121,38 @@ def test_a_band_is_measured_and_holds_the_papers_value_or_not(
     bands = {name: [edge * paper / 0.9 for edge in band]}
     (row,) = claims.read(claims.write(tmp_path / "c.csv", {name: 0.5}, "laptop", "make", bands=bands))
     assert (row.verdict, row.value) == (verdict, 0.5)
-    assert row.note.startswith("Band 0.01")
+    assert row.accepted == f"the paper's value in {bands[name][0]:.4g} to {bands[name][1]:.4g}"
     with pytest.raises(ValueError, match="needs its measured band"):
         claims.write(tmp_path / "c.csv", {name: 0.5}, "laptop", "make")
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        ({"kind": "lower_is_better", "tolerance": 0.5}, "at most 2.5"),
+        ({"kind": "higher_is_better", "tolerance": 0.5}, "at least 1.5"),
+        ({"kind": "equal", "rel": 0.01}, "2 within 1 %"),
+        ({"kind": "interval", "low": 3, "high": 1e6}, "at least 3"),
+        ({"kind": "interval", "low": -1e9, "high": 0}, "at most 0"),
+        ({"kind": "interval", "low": 0.25, "high": 1}, "0.25 to 1"),
+    ],
+)
+def test_what_is_accepted_in_words(check: dict[str, Any], words: str) -> None:
+    claim = claims.Claim(paper="p", where="w", statement="s", paper_value=2, check=check, scales=("laptop",))  # type: ignore[arg-type]
+    assert claims.accepted(claim) == words
+
+
+def test_what_was_put_in_is_no_evidence() -> None:
+    claim = claims.load().claim("transport.stability.number_k1")
+    assert claim.by_construction
+    assert [claims.judge(claim, value, "laptop") for value in (5.6, 7.0)] == ["consistent", "not reproduced"]
 
 
 def test_table_round_trip(tmp_path: Path) -> None:
     values = {"transport.zero_shot.mae": 2.1e-07, "transport.trained.mae": None, "transport.stability.number_k1": 5.6}
     path = claims.write(tmp_path / "claims.csv", values, "laptop", 'make, "it"', {"transport.trained.mae": "Not run."})
     assert path.read_text().splitlines()[0] == (
-        "claim,paper,doi,where,statement,paper_value,value,unit,verdict,scale,command,note"
+        "claim,paper,doi,where,statement,paper_value,value,unit,accepted,verdict,scale,command,note"
     )
     first, second, third = claims.read(path)
     assert (first.claim, first.value, first.paper_value, first.verdict) == (
@@ -139,7 +163,7 @@ def test_table_round_trip(tmp_path: Path) -> None:
     )
     assert (second.value, second.verdict) == (None, "not testable at this scale")
     assert second.note.startswith("Not run. ")
-    assert (third.verdict, third.doi, third.command) == ("reproduced", "10.48550/arXiv.2603.13280", 'make, "it"')
+    assert (third.verdict, third.doi, third.command) == ("consistent", "10.48550/arXiv.2603.13280", 'make, "it"')
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ def folder(tmp_path: Path) -> Path:
         "scale": "laptop",
         "title": HOSTILE,
         "question": HOSTILE,
+        "answer": HOSTILE,
         "headline": [{"label": HOSTILE, "value": 0.99998, "unit": "1", "note": ""}],
         "tables": [{"title": "T", "columns": ["a", "b"], "rows": [[HOSTILE, 1234567], ["x", None]]}],
         "claims": values,

@@ -22,10 +22,12 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationE
 from phasemill.core.errors import InputError
 from phasemill.core.files import write_text
 
-Verdict = Literal["reproduced", "exceeded", "not reproduced", "refuted", "not testable at this scale"]
+Verdict = Literal["reproduced", "exceeded", "consistent", "not reproduced", "refuted", "not testable at this scale"]
 Scale = Literal["smoke", "laptop", "paper"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 SOURCE = Path(__file__).with_name("claims.yaml")
+FAR = 1e5
+"""A bound of an interval from here on is no bound."""
 
 
 class _Strict(BaseModel):
@@ -99,6 +101,8 @@ class Claim(_Strict):
     unit: str = "1"
     check: Annotated[Better | Equal | Interval | Band, Field(discriminator="kind")]
     scales: tuple[Scale, ...] = Field(min_length=1)
+    by_construction: bool = False
+    """What agrees was put in: the verdict is "consistent" where it would be "reproduced"."""
     note: str = ""
 
     @model_validator(mode="after")
@@ -147,6 +151,29 @@ def load(path: Path = SOURCE) -> Catalogue:
 
 def judge(claim: Claim, value: float | None, scale: str, band: Sequence[float] | None = None) -> Verdict:
     """Verdict of one measured value; `None` means that this run did not measure it. A NaN counts as a miss."""
+    verdict = _judge(claim, value, scale, band)
+    return "consistent" if claim.by_construction and verdict == "reproduced" else verdict
+
+
+def accepted(claim: Claim, band: Sequence[float] | None = None) -> str:
+    """What `judge` calls reproduced, or better, in words."""
+    paper = math.nan if claim.paper_value is None else claim.paper_value
+    match claim.check:
+        case Better(kind="lower_is_better", tolerance=tolerance):
+            return f"at most {paper + tolerance:.4g}"
+        case Better(tolerance=tolerance):
+            return f"at least {paper - tolerance:.5g}"
+        case Equal(rel=rel):
+            return f"{paper:.4g} within {100 * rel:.2g} %"
+        case Band():
+            return f"the paper's value in {band[0]:.4g} to {band[1]:.4g}" if band else "the paper's value in the band"
+        case Interval(low=low, high=high):
+            if high >= FAR:
+                return f"at least {low:.4g}"
+            return f"at most {high:.4g}" if low <= -FAR else f"{low:.4g} to {high:.4g}"
+
+
+def _judge(claim: Claim, value: float | None, scale: str, band: Sequence[float] | None) -> Verdict:
     if value is None or scale not in claim.scales:
         return "not testable at this scale"
     if not math.isfinite(value):
@@ -182,6 +209,7 @@ class Row:
     paper_value: float | None
     value: float | None
     unit: str
+    accepted: str
     verdict: Verdict
     scale: str
     command: str
@@ -208,7 +236,7 @@ def write(
     scale: scale at which it was measured.
     command: the command that makes these numbers.
     notes: words on single rows, added to the note in the catalogue.
-    bands: measured low and high end for claims of kind `band`; they are added to the note.
+    bands: measured low and high end for claims of kind `band`.
 
     Raises
     ------
@@ -216,9 +244,7 @@ def write(
         A claim id that the catalogue does not have.
     """
     catalogue, notes, bands = catalogue or load(), dict(notes or {}), bands or {}
-    for name, (low, high) in bands.items():
-        notes[name] = f"Band {low:.4g} to {high:.4g}. {notes.get(name, '')}".strip()
-    for name in [*values, *notes]:
+    for name in [*values, *notes, *bands]:
         catalogue.claim(name)
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -236,6 +262,7 @@ def write(
             paper_value=claim.paper_value,
             value=value,
             unit=claim.unit,
+            accepted=accepted(claim, bands.get(name)),
             verdict=judge(claim, value, scale, bands.get(name)),
             scale=scale,
             command=command,

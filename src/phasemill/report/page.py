@@ -68,6 +68,8 @@ class Metrics(_Model):
     scale: str
     title: str
     question: str
+    answer: str = ""
+    """One sentence: what came out."""
     headline: list[Headline]
     tables: list[Table]
     claims: dict[str, float | None]
