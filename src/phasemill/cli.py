@@ -147,22 +147,25 @@ def recover(
     ] = None,
     sim: Annotated[int | None, typer.Option(help="Simulation number, for a .zarr with several.")] = None,
     variable: Annotated[str | None, typer.Option(help="Array name, for a .zarr or .npz with several.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder; default: NAME_recovery in this folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder; default: FILE[_sim][_variable]_recovery in this folder.")
+    ] = None,
     threads: Threads = 1,
 ) -> None:
     """Recover coefficients with error bars from a video of your own; writes recovery.json and recovery.html."""
     use_threads(threads)
     from phasemill.core.video import read_video
     from phasemill.report.recovery import write_recovery_page
-    from phasemill.transport.video.command import recover_file
+    from phasemill.transport.video.command import recover_file, replacing
 
-    film = read_video(video, sim=sim, variable=variable, values=values)
-    folder = output or Path(f"{video.stem}_recovery")
-    lines, figures = recover_file(
-        film, folder, dx=dx, interval=dt, physics=physics, direction=direction, boundary=boundary, intensity=intensity
-    )
-    typer.echo("\n".join(lines))
-    typer.echo(write_recovery_page(folder, figures))
+    choices = [*([f"sim{sim}"] if sim is not None else []), *([variable] if variable else []), "recovery"]
+    folder = output or Path("_".join([video.name, *choices]))
+    options = {"physics": physics, "direction": direction, "boundary": boundary, "intensity": intensity}
+    with replacing(folder) as partial:
+        film = read_video(video, sim=sim, variable=variable, values=values)
+        lines, figures = recover_file(film, partial, dx=dx, interval=dt, **options)  # type: ignore[arg-type]
+        write_recovery_page(partial, figures)
+    typer.echo("\n".join([*lines, str(folder / "recovery.html")]))
 
 
 @app.command("spec")

@@ -13,6 +13,7 @@ from phasemill.transport import dataset
 from phasemill.transport.config.single import StrideJob, SubstepsJob
 from phasemill.transport.config.videos import VoronoiHeatJob
 from phasemill.transport.evaluate import ablation
+from phasemill.transport.evaluate.scoring import Scores
 
 DATA = {
     **{
@@ -85,6 +86,27 @@ def test_forward_euler_is_the_harder_direction_and_is_biased_even_with_all_subst
     np.testing.assert_allclose(
         errors(by_substeps, "forward_euler", "diffusion"), errors(by_substeps, "reverse", "diffusion"), atol=1e-12
     )
+
+
+def test_one_substep_makes_diffusion_too_small_and_mobility_too_large(by_substeps: dict[str, Any]) -> None:
+    metrics, claims = by_substeps["metrics"], by_substeps["claims"]
+    ratio = np.divide(metrics["kappa"]["forward_euler"]["1"], metrics["truth"])
+    sharpening = np.array(metrics["direction"]) < 0
+    assert (ratio[~sharpening] < 1).all()
+    assert (ratio[sharpening] > 1).all()
+    assert claims["transport.substeps.collapse_below"] == np.median(ratio)
+    note = by_substeps["claim_notes"]["transport.substeps.mobility_r2_k1"]
+    assert f"{np.median(ratio[sharpening]):.2g} ({ratio[sharpening].min():.2g} to" in note
+
+
+def test_both_regimes_must_degrade() -> None:
+    """With every 10th frame the errors are 0.1 and 0.2, with every 50th 1.0 and 0.3."""
+    errors = {1: (0.01, 0.1), 10: (0.1, 0.2), 50: (1.0, 0.3)}
+    scores: dict[int, Scores] = {
+        s: {"diffusion": {"mae": one}, "mobility": {"mae": other}} for s, (one, other) in errors.items()
+    }
+    assert ablation._stride_claims(scores)["transport.stride.both_degrade"] == pytest.approx(1.5)
+    assert ablation._stride_notes(scores)["transport.stride.both_degrade"].endswith("diffusion 10, mobility 1.5.")
 
 
 def test_bands_hold_the_spread_of_the_data(by_substeps: dict[str, Any]) -> None:

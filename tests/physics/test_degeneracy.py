@@ -103,6 +103,14 @@ def test_evaluation_reports_every_arm_and_stores_its_latent_fields(tmp_path: Pat
     result = degeneracy(job, tmp_path / "heat.zarr", tmp_path)
     assert len(result["tables"][0]["rows"]) == 12
     assert set(result["metrics"]["kappa"]) == set(ARMS)
+    error = {name: np.array(values) for name, values in result["metrics"]["error"].items()}
+    lost = (error["free"] >= 0.1 * np.array(result["metrics"]["truth"])) & (error["free"] >= 2 * error["frozen"])
+    claims = {name.removeprefix("transport.degeneracy."): value for name, value in result["claims"].items()}
+    assert claims["kappa_lost"] == lost.mean()
+    assert claims["two_phase"] == pytest.approx(np.median(error["large_safe"] / error["two_phase"]))
+    assert claims["two_phase_needed"] == pytest.approx(np.median(error["identity"] / error["frozen"]))
+    least = [run.min() for run in np.array(result["metrics"]["spread"]["free"])]
+    assert claims["latent_smooths"] == pytest.approx(np.median(least))
     fields = store.open_dataset(tmp_path / "fields.zarr")
     assert fields.latent.dims == ("sim", "arm", "time", "x", "y")
     np.testing.assert_array_equal(fields.latent.isel(arm=0), fields.truth)  # the frozen encoder

@@ -119,6 +119,16 @@ def test_quasi_optimality_looks_from_the_rough_end(steps: list[float], chosen: i
     assert quasi_optimal(steps) == chosen
 
 
+def test_a_choice_at_an_end_of_the_path_is_none() -> None:
+    clean = evolve(start(), truth(), SCHEME, "periodic", 12)
+    noisy = clean + 0.06 * np.random.default_rng(3).standard_normal(clean.shape)
+    whole = recover_smooth_map(noisy, SCHEME, smoothness=[10000, 1000, 100, 10, 1])
+    assert whole.settled
+    assert 0 < whole.chosen < 4
+    smooth = recover_smooth_map(noisy, SCHEME, smoothness=[1e6, 1e5, 1e4])
+    assert not smooth.settled
+
+
 @pytest.mark.parametrize("smoothness", [[], [10, 100], [10, 10], [10, 0]])
 def test_smoothness_must_fall(smoothness: list[float]) -> None:
     frames = evolve(start(), truth(), SCHEME, "periodic", 3)
@@ -183,6 +193,8 @@ def test_evaluation_tells_all_runs_and_stores_their_maps(data: Path, tmp_path: P
         assert r2(one.truth.values, one.estimate.values) == pytest.approx(run["scores"]["r2"])
         assert float(one.visible.mean()) == pytest.approx(result["metrics"]["videos"][run["sim"]]["coverage"])
     assert runs[0]["scores"]["visible_r2"] > 0.98
+    marks = {row[5] for row in result["tables"][1]["rows"]}
+    assert marks == {"", *("yes" if run["settled"] else "no choice" for run in runs if run["path"])}
     store.write_json(tmp_path / "metrics.json", result)
     drawn = draw(tmp_path, tmp_path / "figures")
     assert [entry["file"] for entry in drawn] == ["maps.svg", "videos.svg", "noise.svg", "loss.svg", "visibility.svg"]

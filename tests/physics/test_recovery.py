@@ -9,14 +9,33 @@ from pathlib import Path
 import imageio.v3
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from phasemill.core.errors import InputError
 from phasemill.core.video import Video, read_video
+from phasemill.transport import dataset, physics_dataset
+from phasemill.transport.config.physics import OtherPhysicsJob
+from phasemill.transport.config.videos import VoronoiHeatJob
 from phasemill.transport.initial import gaussian_random_field
 from phasemill.transport.video.recovery import Recovery, recover_video
 from tests.physics.test_weak import DX, INTERVAL, KAPPA, heat
 
 pytestmark = pytest.mark.physics
+
+SMALL_HEAT = {
+    **{
+        "size": 32,
+        "dx": 0.5,
+        "dt": 0.005,
+        "steps": 1000,
+        "save_every": 50,
+        "simulations": 3,
+        "validation": 1,
+        "test": 1,
+    },
+    **{"kappa": {"low": 0.1, "high": 0.7}, "grains": {"low": 4, "high": 8}},
+    **{"interface_width": 0.25, "roughness": 0.3, "correlation_length": 2.0},
+}
 
 
 @cache
@@ -38,12 +57,14 @@ def lap(u: np.ndarray, dx: float) -> np.ndarray:
 
 
 def march(u: np.ndarray, rate: Callable[[np.ndarray], np.ndarray], interval: float, frames: int, steps: int):
-    """Heun's method: second order, with steps so short that its error does not matter here."""
+    """Classical Runge-Kutta, with steps so short that its error does not matter here."""
     video, h = [u], interval / steps
     for _ in range(frames - 1):
         for _ in range(steps):
-            slope = rate(u)
-            u = u + h / 2 * (slope + rate(u + h * slope))
+            k1 = rate(u)
+            k2 = rate(u + h / 2 * k1)
+            k3 = rate(u + h / 2 * k2)
+            u = u + h / 6 * (k1 + 2 * k2 + 2 * k3 + rate(u + h * k3))
         video.append(u)
     return np.array(video)
 
@@ -51,7 +72,7 @@ def march(u: np.ndarray, rate: Callable[[np.ndarray], np.ndarray], interval: flo
 def check(result: Recovery, **truth: float) -> None:
     for item in result.coefficients:
         if item.name in truth:
-            assert abs(item.value - truth[item.name]) < 3 * item.sigma + 2e-4 * abs(truth[item.name]), item
+            assert abs(item.value - truth[item.name]) < 3 * item.sigma, item
 
 
 @pytest.mark.parametrize("noise", [0.01, 0.05, 0.2])
@@ -67,7 +88,8 @@ def test_heat_with_noise_in_both_directions_of_time(noise: float, sign: int) -> 
 def test_clean_single_precision_frames_are_no_misfit() -> None:
     result = recover(window().astype(np.float32).astype(float))
     assert result.fits
-    assert result.coefficients[0].value == pytest.approx(KAPPA, rel=1e-4)
+    check(result, kappa=KAPPA)
+    assert result.coefficients[0].sigma < 1e-4 * KAPPA
     assert result.unexplained < 1e-4
 
 
@@ -145,12 +167,12 @@ def reacting(physics: str) -> tuple[np.ndarray, float, dict[str, float]]:
         return gaussian_random_field(np.random.default_rng(seed), 56, 1.0, length)
 
     if physics == "fisher":
-        video = march(np.clip(0.3 + 0.2 * start(1, 5.0), 0.02, 1), lambda u: 0.8 * lap(u, 1) + 0.15 * u * (1 - u), 0.3, 41, 8)  # fmt: skip
+        video = march(np.clip(0.3 + 0.2 * start(1, 5.0), 0.02, 1), lambda u: 0.8 * lap(u, 1) + 0.15 * u * (1 - u), 0.3, 41, 4)  # fmt: skip
         return video[:, :36, :36], 0.3, {"kappa": 0.8, "r": 0.15}
     if physics == "allen_cahn":
-        video = march(0.3 * start(2, 3.0), lambda u: -0.6 * (u**3 - u) + 1.2 * lap(u, 1), 0.1, 61, 4)
+        video = march(0.3 * start(2, 3.0), lambda u: -0.6 * (u**3 - u) + 1.2 * lap(u, 1), 0.1, 61, 2)
         return video[:, :36, :36], 0.1, {"M": 0.6, "eps^2": 2.0}
-    video = march(0.3 * start(3, 3.0), lambda u: lap(0.5 * (u**3 - u) - 0.75 * lap(u, 1), 1), 0.5, 41, 40)
+    video = march(0.3 * start(3, 3.0), lambda u: lap(0.5 * (u**3 - u) - 0.75 * lap(u, 1), 1), 0.5, 41, 20)
     return video[:, :36, :36], 0.5, {"M": 0.5, "eps^2": 1.5}
 
 
@@ -183,7 +205,7 @@ def test_time_runs_backwards_for_other_physics_too() -> None:
 
 @pytest.mark.parametrize("noise", [0.0, 0.02])
 def test_a_hidden_reaction_is_found(noise: float) -> None:
-    video = march(heat(48, 1)[0], lambda u: KAPPA * lap(u, DX) + 0.05 * u * (1 - u), INTERVAL, 31, 16)
+    video = march(heat(48, 1)[0], lambda u: KAPPA * lap(u, DX) + 0.05 * u * (1 - u), INTERVAL, 31, 4)
     result = recover(noisy(video[:, :44, :44], noise))
     assert not result.fits
     assert {term.term for term in result.missing if term.needed} & {"1", "u", "u^2", "u^3"}
@@ -192,10 +214,10 @@ def test_a_hidden_reaction_is_found(noise: float) -> None:
 
 def test_a_coefficient_that_depends_on_the_field_is_found() -> None:
     """u_t = div((0.3 + 0.24 u) grad u) = 0.3 lap u + 0.12 lap u^2."""
-    video = march(heat(56, 1)[0], lambda u: lap(0.3 * u + 0.12 * u**2, DX), INTERVAL, 31, 16)
+    video = march(heat(56, 1)[0], lambda u: lap(0.3 * u + 0.12 * u**2, DX), INTERVAL, 31, 4)
     result = recover(noisy(video[:, :52, :52], 0.01))
     assert not result.fits
-    assert "kappa(u)" in result.verdict
+    assert "depends on the field or on the place" in result.verdict
 
 
 def test_a_moving_picture_is_found() -> None:
@@ -227,7 +249,7 @@ def test_frames_far_apart() -> None:
 
 
 def test_clipped_pixels_are_mentioned() -> None:
-    video = Video(np.clip(noisy(window(), 0.1), 0, 0.9), "clipped", False, 8, (0.0, 0.9))
+    video = Video(np.clip(noisy(window(), 0.1), 0, 0.9), "clipped", bits=8, levels=(0.0, 0.9))
     result = recover_video(video, dx=DX, interval=INTERVAL)[0]
     assert any("black or white" in note for note in result.notes)
 
@@ -246,3 +268,102 @@ def test_clipped_pixels_are_mentioned() -> None:
 def test_what_cannot_be_used_is_said(options: dict[str, object], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         recover(window() - 1, **options)  # type: ignore[arg-type]
+
+
+def coloured(kind: str, seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Noise of unit size: blurred in space or in time, or of pixels twice as large."""
+    white = np.random.default_rng(1000 + seed).standard_normal(shape)
+    if kind == "binned":
+        noise = white[:, ::2, ::2].repeat(2, 1).repeat(2, 2)
+    else:
+        noise = gaussian_filter(
+            white, {"half a pixel": (0, 0.5, 0.5), "a pixel": (0, 1, 1), "a frame": (1, 0, 0)}[kind]
+        )
+    return np.asarray(noise / noise.std())
+
+
+@pytest.mark.parametrize("boundary", ["crop", "periodic"])
+@pytest.mark.parametrize("kind", ["half a pixel", "a pixel", "binned", "a frame"])
+def test_sigma_covers_noise_of_any_colour(kind: str, boundary: str) -> None:
+    video, z = heat(40, 24), []
+    for seed in range(5):
+        noise = coloured(kind, seed, video.shape)
+        result = recover(
+            (video + 0.05 * noise)[:, :36, :36] if boundary == "crop" else video + 0.05 * noise, boundary=boundary
+        )
+        assert result.fits, result.verdict
+        assert result.coefficients[0].sigma < 0.1 * KAPPA
+        z.append((result.coefficients[0].value - KAPPA) / result.coefficients[0].sigma)
+    assert 0.2 < np.sqrt(np.mean(np.square(z))) < 1.9
+
+
+@pytest.mark.parametrize(("size", "frames", "spread"), [(64, 26, 0.4), (32, 8, 0.4), (64, 12, 2.0), (64, 12, 8.0)])
+def test_sigma_covers_the_error_of_the_method(size: int, frames: int, spread: float) -> None:
+    """Frames without noise, kappa interval / dx^2 = `spread`: what remains is the tail that the window cuts off."""
+    interval = spread * DX**2 / KAPPA
+    video = heat(size + 32, frames, interval=interval)[:, 16:-16, 16:-16]
+    check(recover(video, interval=interval), kappa=KAPPA)
+
+
+def test_frames_too_far_apart_for_the_window_are_mentioned() -> None:
+    video = heat(64, 12, interval=5.0)[:, 16:48, 16:48]
+    result = recover(noisy(video, 0.01), interval=5.0)
+    assert any("frames are far apart" in note for note in result.notes)
+    check(result, kappa=KAPPA)
+
+
+def test_gamma_is_refused_where_dark_pixels_are_ruled_by_noise() -> None:
+    dark = np.abs(noisy((0.05 + 0.9 * window()[:21]).clip(0) ** 2, 0.02))
+    with pytest.raises(InputError, match="within 4 sigma of black"):
+        recover(dark, intensity="gamma")
+
+
+def test_anisotropy_is_found() -> None:
+    """The same as pixels that are not square."""
+    start, s = heat(56, 1)[0], 4 / DX**2 * np.sin(np.pi * np.arange(56) / 56) ** 2
+    growth = np.exp(-INTERVAL * (0.3 * s[:, None] + 0.45 * s)) ** np.arange(24)[:, None, None]
+    result = recover(noisy(np.fft.ifft2(np.fft.fft2(start) * growth).real[:, :48, :48], 0.01))
+    assert "pixels that are not square" in result.verdict
+
+
+def test_rows_that_drift_are_a_misfit_of_at_most_all() -> None:
+    rows = 0.01 * np.arange(40)[:, None] * np.ones(40) + 0.1 * np.arange(30)[:, None, None]
+    result = recover(rows)
+    assert not result.fits
+    assert result.unexplained <= 1
+
+
+@pytest.mark.parametrize("option", ["dx", "interval"])
+def test_units_that_overflow_are_refused(option: str) -> None:
+    with pytest.raises(InputError, match="use units in which it is between"):
+        recover(window(), **{option: 1e-200})
+
+
+def test_the_simulated_data_sets(tmp_path: Path) -> None:
+    """Each with its own interval and its own true coefficients, by the names that are printed."""
+    heat_job = VoronoiHeatJob.model_validate({"seed": 5, "data": SMALL_HEAT})
+    dataset.simulate(heat_job, tmp_path / "heat.zarr")
+    video = read_video(tmp_path / "heat.zarr", sim=2)
+    result = recover_video(video, dx=video.dx or 0, interval=video.interval or 0)[0]
+    assert video.interval == pytest.approx(0.25)
+    assert result.coefficients[0].truth == video.truth["kappa"]
+    assert abs(result.coefficients[0].value / video.truth["kappa"] - 1) < 0.02
+
+    drawn = {
+        name: {"start": 1.0, "interval": interval, **{p: {"low": v, "high": 1.1 * v} for p, v in parameters.items()}}
+        for name, interval, parameters in (
+            ("fisher_kpp", 0.3, {"kappa": 0.8, "r": 0.15}),
+            ("allen_cahn", 0.1, {"M": 0.6, "eps2": 2.0}),
+            ("cahn_hilliard", 0.4, {"M": 0.5, "eps2": 1.5}),
+            ("gray_scott", 2.0, {"D_u": 0.16, "D_v": 0.08, "F": 0.04, "k": 0.06}),
+        )
+    }
+    job = OtherPhysicsJob(seed=1, physics_data={"size": 32, "dx": 1.0, "frames": 30, "simulations": 1, **drawn})
+    physics_dataset.simulate(job, tmp_path / "other.zarr")
+    for sim, physics in enumerate(("fisher", "allen_cahn")):
+        video = read_video(tmp_path / "other.zarr", sim=sim, variable="u")
+        result = recover_video(video, dx=video.dx or 0, interval=video.interval or 0, physics=physics)[0]
+        assert video.interval == (0.3, 0.1)[sim]
+        for item in result.coefficients:
+            assert item.truth is not None
+            assert item.value == pytest.approx(item.truth, rel=0.01)

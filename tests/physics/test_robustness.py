@@ -17,6 +17,7 @@ from phasemill.transport.config.videos import VoronoiHeatJob
 from phasemill.transport.evaluate import corruptions
 from phasemill.transport.evaluate.robustness import robustness
 from phasemill.transport.evaluate.robustness_tables import calibration
+from phasemill.transport.evaluate.scoring import at_bound
 from phasemill.transport.modes import Modes
 from phasemill.transport.physics import laplacian
 from phasemill.transport.recover.crop import CroppedLoss, recover_cropped
@@ -218,6 +219,19 @@ def test_matching_fits_beat_naive_ones(result: dict[str, Any]) -> None:
     assert naive["0.6 u + 0.2"] < 1e-6
     for label in ("0.6 u + 0.2", "stretched frames", "gamma 0.8", "gamma 1.25", "walls"):
         assert matched[label] < 1e-5, label
+
+
+def test_answers_at_the_bound_are_counted(result: dict[str, Any]) -> None:
+    shares = result["metrics"]["at_bound"]
+    assert shares["noise 5 %"]["forward"] == 1
+    assert shares["0.6 u + 0.2"] == {"naive": 0, "forward": 0}
+    (row,) = (row for row in result["tables"][0]["rows"] if row[0] == "noise 5 %")
+    assert row[4] == "100%"
+
+
+@pytest.mark.parametrize(("kappa", "stopped"), [(0.01, True), (2.0 - 1e-9, True), (0.0101, False), (1.0, False)])
+def test_a_bound_is_no_estimate(kappa: float, stopped: bool) -> None:
+    assert at_bound(kappa, (0.01, 2.0)) == stopped
 
 
 def test_forward_prediction_differs_for_sharpening_videos_alone(result: dict[str, Any]) -> None:

@@ -92,7 +92,7 @@ def test_score_is_the_derivative_of_half_q(lattice: Lattice) -> None:
 
     step = np.array([1e-5, 0])[: len(terms)]
     moved = [at(v).normal(terms, v)[0].q for v in (theta + step, theta - step)]
-    score = at(theta).normal(terms, theta)[0].score[0]
+    score = at(theta).normal(terms, theta)[0].scores[:, 0].sum()
     assert score == pytest.approx(-(moved[0] - moved[1]) / 4e-5, rel=1e-2)
 
 

@@ -6,12 +6,18 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from phasemill.core.errors import InputError
 from phasemill.core.files import read_json
+from phasemill.core.video import Video
+from phasemill.transport.video.command import recover_file, replacing
+from phasemill.transport.video.recovery import recover_video
 from tests.conftest import ROOT
 from tests.unit.test_page import Elements
 
@@ -60,7 +66,8 @@ def test_the_terminal_shows_the_answer_and_the_verdict(done: tuple[Path, subproc
 
 def test_the_json_has_a_fixed_layout(done: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     content = read_json(done[0] / "recovery.json")
-    assert list(content) == ["format", "recovery", "prediction", "provenance"]
+    assert list(content) == ["format", "source", "recovery", "prediction", "provenance"]
+    assert set(content["source"]) == {"sha256", "values"}
     result = content["recovery"]
     kinds = {
         "video": str, "frames": int, "cells": list, "bits": type(None), "dx": float, "interval": float, "physics": str,
@@ -112,6 +119,47 @@ def test_bad_input_is_one_sentence(tmp_path: Path, words: list[str], sentence: s
     assert sentence in run.stderr
     assert len(run.stderr.strip().splitlines()) == 1
     assert "Traceback" not in run.stderr
+
+
+def test_a_run_that_fails_leaves_the_old_result_whole(tmp_path: Path) -> None:
+    (tmp_path / "out" / "figures").mkdir(parents=True)
+    (tmp_path / "out" / "figures" / "old.svg").touch()
+    with pytest.raises(RuntimeError), replacing(tmp_path / "out") as partial:
+        (partial / "figures").mkdir()
+        raise RuntimeError
+    assert [path.name for path in (tmp_path / "out" / "figures").iterdir()] == ["old.svg"]
+    with replacing(tmp_path / "out") as partial:
+        (partial / "figures").mkdir()
+        (partial / "figures" / "new.svg").touch()
+    assert [path.name for path in (tmp_path / "out" / "figures").iterdir()] == ["new.svg"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(InputError, match="out is a file: give the name of a folder"), replacing(tmp_path / "out"):
+        pass
+
+
+def test_numbers_that_are_not_finite_are_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def overflowing(*args: Any, **options: Any) -> Any:
+        result, evidence = recover_video(*args, **options)
+        return replace(result, chi2=float("nan")), evidence
+
+    monkeypatch.setattr("phasemill.transport.video.command.recover_video", overflowing)
+    with pytest.raises(InputError, match="the numbers overflow or vanish"):
+        recover_file(
+            Video(decaying(), "a"), tmp_path / "out", dx=1, interval=1, physics="heat", direction="auto",
+            boundary="crop", intensity="identity",
+        )  # fmt: skip
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_default_folder_names_file_and_choice(tmp_path: Path) -> None:
+    np.savez(tmp_path / "film.npz", one=decaying(), two=decaying())
+    run = recover(tmp_path, "film.npz", "--variable", "two", "--dx", "1", "--dt", "1")
+    assert run.stdout.strip().endswith("film.npz_two_recovery/recovery.html")
+    assert "<h1>film.npz, two</h1>" in (tmp_path / "film.npz_two_recovery" / "recovery.html").read_text()
 
 
 def test_help_lists_the_options() -> None:

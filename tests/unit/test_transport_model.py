@@ -21,7 +21,7 @@ from phasemill.transport.model import (
     reconstruction_loss,
 )
 from phasemill.transport.operator import safe_loss
-from phasemill.transport.recover.network import zero_shot_network
+from phasemill.transport.recover.network import ZeroShot, zero_shot_network
 from phasemill.transport.spectra import SafeScheme
 
 SCHEME = SafeScheme(interval=0.25, substeps=50, dx=0.5)
@@ -148,9 +148,19 @@ def test_zero_shot_finds_kappa(kappa: float, direction: int) -> None:
     assert len(result.history) == 61
     assert result.kappa == result.history[-1]
     assert abs(result.kappa - kappa) < 0.1 * abs(result.history[0] - kappa)
-    inside = np.abs(result.history - result.kappa) < 0.01
-    assert inside[result.converged_step :].all()
-    assert result.converged_step == 0 or not inside[result.converged_step - 1]
+
+
+@pytest.mark.parametrize(
+    ("history", "step"),
+    [
+        ([0.6, 0.5, 0.405, 0.4], 2),
+        ([0.4, 0.4, 0.4, 0.4], 0),
+        ([0.6, 0.4, 0.5, 0.4], 3),  # away again in between
+        ([0.6, 0.55, 0.52, 0.52], 4),  # at rest, but not at the minimum: one more than the updates
+    ],
+)
+def test_zero_shot_has_converged_when_it_stays_near_the_minimum(history: list[float], step: int) -> None:
+    assert ZeroShot(history[-1], np.array(history), 0.0, 0.0).converged_step(0.4) == step
 
 
 def test_zero_shot_repeats_and_leaves_the_random_state_alone() -> None:

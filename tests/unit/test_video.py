@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,54 @@ def test_zarr_of_the_pipeline(tmp_path: Path) -> None:
     video = read_video(tmp_path / "a.zarr", sim=1)
     np.testing.assert_array_equal(video.frames, 2 * FIELD)
     assert (video.interval, video.dx, video.truth) == (0.25, 0.5, {"kappa": 0.6})
+
+
+def test_zarr_with_an_interval_for_each_simulation(tmp_path: Path) -> None:
+    """Time counts frames; some simulations have no kappa."""
+    stored = dataset().assign_coords(
+        time=np.arange(9), interval=("sim", [0.3, 0.7]), kappa=("sim", [0.3, np.nan]), eps2=("sim", [1.0, 2.0])
+    )
+    stored.to_zarr(tmp_path / "a.zarr", consolidated=False)
+    video = read_video(tmp_path / "a.zarr", sim=1)
+    assert video.interval == 0.7
+    assert video.truth.get("eps2") == 2.0
+    assert "kappa" not in video.truth
+    assert video.name == "a.zarr, simulation 1"
+
+
+def test_time_that_counts_frames_is_no_interval(tmp_path: Path) -> None:
+    dataset().assign_coords(time=np.arange(9)).to_zarr(tmp_path / "a.zarr", consolidated=False)
+    assert read_video(tmp_path / "a.zarr", sim=0).interval is None
+
+
+@pytest.mark.parametrize("ending", ["npy", "zarr", "tif", "gif"])
+def test_frames_after_the_last_that_is_used_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setattr("phasemill.core.video.MAX_FRAMES", 8)
+    save = {
+        "npy": lambda path: np.save(path, FIELD),
+        "zarr": lambda path: zarr.save(str(path), FIELD),
+        "tif": lambda path: tifffile.imwrite(path, PICTURES),
+        "gif": lambda path: imageio.v3.imwrite(path, PICTURES, plugin="pillow"),
+    }
+    save[ending](tmp_path / f"a.{ending}")
+    video = read_video(tmp_path / f"a.{ending}")
+    assert (len(video.frames), video.longer) == (8, True)
+
+
+def test_more_than_fits_into_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("phasemill.core.video.MAX_VALUES", FIELD.size - 1)
+    np.save(tmp_path / "a.npy", FIELD)
+    with pytest.raises(InputError, match="9 x 20 x 18 values, more than fit into memory: cut out a part"):
+        read_video(tmp_path / "a.npy")
+
+
+def test_frames_have_a_fingerprint(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", FIELD)
+    np.save(tmp_path / "b.npy", spoilt(value=0.5))
+    one, same, other = (read_video(tmp_path / name).sha256 for name in ("a.npy", "a.npy", "b.npy"))
+    assert one == same != other
 
 
 def test_plain_zarr_array(tmp_path: Path) -> None:
@@ -113,7 +162,10 @@ def spoilt(**changes: float) -> np.ndarray:
         (np.ones((9, 20, 18)), "all frames are equal"),
         (np.arange(9.0)[:, None, None] * np.ones((9, 20, 18)), "every frame is uniform"),
         (FIELD + 1j, "holds complex128 values: give real numbers"),
-        (np.array([{"a": 1}], dtype=object), "is not a plain NumPy file"),
+        (np.array([{"a": 1}], dtype=object), r"is not a plain NumPy file of numbers: write one with numpy\.save"),
+        ((100 * FIELD).astype(np.int16), "signed integers are not clear, save them as unsigned"),
+        (1e200 * FIELD, r"values up to 1e\+200: use other units"),
+        (1e-200 * FIELD, "values up to 1e-200: use other units"),
     ],
 )
 def test_what_is_no_video_is_one_sentence(tmp_path: Path, content: np.ndarray, sentence: str) -> None:
@@ -128,6 +180,8 @@ def test_broken_files_are_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=rf"a\.{name[2:]} (cannot be read as|is not a plain)") as caught:
         read_video(tmp_path / name)
     assert "\n" not in str(caught.value)
+    assert re.search(r"encode it anew|write it anew|write one with numpy.save", str(caught.value))
+    assert "unsafe" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ Integer pixels are mapped linearly, black to 0 and white to 1 unless told otherw
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 import zipfile
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,10 @@ Floats = NDArray[np.float64]
 
 LUMINANCE = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
 MIN_FRAMES, MIN_CELLS = 8, 16
+MAX_FRAMES, MAX_VALUES = 400, 200_000_000
+"""Frames that are read, and most pixels in them: 8 bytes each, several times over."""
+LARGEST, SMALLEST = 1e20, 1e-20
+"""Bounds of the field's values: their powers must be numbers too."""
 FILMS = (".mp4", ".gif", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 STACKS = (".tif", ".tiff")
 KNOWN = (".zarr", ".npy", ".npz", *STACKS, *FILMS)
@@ -33,6 +39,7 @@ class Video:
     frames: Floats
     """(time, x, y)"""
     name: str
+    """Of the file, and what was chosen in it."""
     lossy: bool = False
     """Whether the file is a compressed film, whose errors are no white noise."""
     bits: int | None = None
@@ -44,7 +51,14 @@ class Video:
     substeps: int | None = None
     """Euler steps between two frames, for simulated data."""
     truth: dict[str, float] = field(default_factory=dict)
-    """True coefficients, where the file knows them."""
+    """True coefficients, where the file knows them, by names such as kappa or eps2."""
+    longer: bool = False
+    """Whether the file has more than `MAX_FRAMES` frames, which are not read."""
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of the frames."""
+        return hashlib.sha256(np.ascontiguousarray(self.frames).data).hexdigest()
 
     @property
     def quantum(self) -> float:
@@ -86,23 +100,38 @@ def read_video(
     except InputError:
         raise
     except Exception as error:  # whatever a foreign or broken file raises in one of five readers
-        detail = " ".join(str(error).split())[:160]
-        raise InputError(f"{path} cannot be read as {suffix[1:]} ({type(error).__name__}: {detail})") from error
-    if raw.dtype.kind not in "fiub":
-        raise InputError(f"{path} holds {raw.dtype} values: give real numbers")
+        remedy = (
+            "encode it anew, or save it as .tif or .npy" if suffix in FILMS else "write it anew, or save it as .npy"
+        )
+        raise InputError(
+            f"{path} cannot be read as {suffix[1:]}, it may be damaged or of another kind: {remedy}"
+        ) from error
+    if raw.dtype.kind not in "fub":
+        integers = (
+            "black and white of signed integers are not clear, save them as unsigned or as floating-point numbers"
+        )
+        raise InputError(
+            f"{path} holds {raw.dtype} values: {integers if raw.dtype.kind == 'i' else 'give real numbers'}"
+        )
+    longer = raw.ndim > 0 and len(raw) > MAX_FRAMES
+    raw = raw[:MAX_FRAMES] if longer else raw
+    _affordable(path, raw.shape)
+    name = ", ".join(
+        [path.name, *([f"simulation {sim}"] if sim is not None else []), *([variable] if variable else [])]
+    )
     frames = _upright(raw, path) if suffix in (*STACKS, *FILMS) else raw
-    bits = None if raw.dtype.kind == "f" else 1 if raw.dtype.kind == "b" else 8 * raw.dtype.itemsize
+    bits = {"f": None, "b": 1, "u": 8 * raw.dtype.itemsize}[raw.dtype.kind] if suffix not in FILMS else 8
     frames = _check(np.asarray(frames, dtype=np.float64), path)
     if bits is None:
         if values is not None:
             raise InputError(f"--values is for integer pixels, but {path} holds {raw.dtype}: scale the array yourself")
-        return Video(frames, path.name, **facts)
+        return Video(frames, name, longer=longer, **facts)
     black, white = values or (0.0, 1.0)
     if not (np.isfinite([black, white]).all() and black != white):
         raise InputError(f"--values is {black} {white}: give two different numbers, for black and for white")
     frames = black + (white - black) / (2**bits - 1) * frames
     lossy = suffix in FILMS and suffix != ".gif"
-    return Video(frames, path.name, lossy, bits, (black, white), **facts)
+    return Video(frames, name, lossy, bits, (black, white), longer=longer, **facts)
 
 
 def _zarr(path: Path, sim: int | None, variable: str | None) -> tuple[NDArray[Any], dict[str, Any]]:
@@ -111,7 +140,8 @@ def _zarr(path: Path, sim: int | None, variable: str | None) -> tuple[NDArray[An
 
     node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
-        return np.asarray(node[:]), {}
+        _affordable(path, node.shape)
+        return np.asarray(node[: MAX_FRAMES + 1]), {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about metadata that are not consolidated: harmless
         dataset = xr.open_zarr(path, chunks=None)
@@ -129,14 +159,33 @@ def _zarr(path: Path, sim: int | None, variable: str | None) -> tuple[NDArray[An
         raise InputError(f"{path} has no axis sim: leave --sim out")
     if extra := set(array.dims) - {"time", "x", "y"}:
         raise InputError(f"{path}: {name} has the further axes {', '.join(map(str, extra))}: store one video alone")
-    facts: dict[str, Any] = {"interval": _spacing(array, "time", path), "dx": _spacing(array, "x", path)}
-    truth = {"kappa": float(array.kappa)} if "kappa" in array.coords and array.kappa.ndim == 0 else {}
+    facts: dict[str, Any] = {"interval": _interval(array, path), "dx": _spacing(array, "x", path)}
+    known = {str(name): float(c) for name, c in array.coords.items() if c.ndim == 0 and c.dtype.kind == "f"}
+    truth = {name: value for name, value in known.items() if np.isfinite(value)}
     if "save_every" in dataset.attrs and "subdivisions" in dataset:
         divided = (
             dataset.subdivisions.isel(sim=sim or 0) if "sim" in dataset.subdivisions.dims else dataset.subdivisions
         )
         facts["substeps"] = int(dataset.attrs["save_every"]) * int(divided)
-    return np.asarray(array.transpose("time", "x", "y").values), {**facts, "truth": truth}
+    array = array.transpose("time", "x", "y")
+    _affordable(path, array.shape)
+    return np.asarray(array[: MAX_FRAMES + 1].values), {**facts, "truth": truth}
+
+
+def _affordable(path: Path, shape: tuple[int, ...]) -> None:
+    count = int(np.prod((min(shape[0], MAX_FRAMES), *shape[1:]))) if shape else 0
+    if count > MAX_VALUES:
+        size = " x ".join(map(str, shape))
+        raise InputError(f"{path} holds {size} values, more than fit into memory: cut out a part of each frame")
+
+
+def _interval(array: Any, path: Path) -> float | None:
+    """Time between frames: a coordinate `interval` of the simulation, else the time axis, unless it counts frames."""
+    if "interval" in array.coords and array.interval.ndim == 0:
+        return float(array.interval)
+    spacing = _spacing(array, "time", path)
+    counts = "time" in array.coords and array.time.dtype.kind in "iu" and spacing == 1
+    return None if counts else spacing
 
 
 def _spacing(array: Any, axis: str, path: Path) -> float | None:
@@ -150,9 +199,11 @@ def _spacing(array: Any, axis: str, path: Path) -> float | None:
 
 def _numpy(path: Path, variable: str | None) -> NDArray[Any]:
     try:
-        content = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a plain NumPy file ({' '.join(str(error).split())[:120]})") from None
+        content = np.load(path, allow_pickle=False, mmap_mode="r")
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        raise InputError(
+            f"{path} is not a plain NumPy file of numbers: write one with numpy.save(path, array)"
+        ) from None
     if isinstance(content, np.ndarray):
         return content
     with content:
@@ -178,7 +229,11 @@ def _pictures(path: Path, suffix: str) -> NDArray[Any]:
         return np.asarray(tifffile.imread(path))
     import imageio.v3
 
-    return np.asarray(imageio.v3.imread(path, plugin="pyav", format="rgb24"))
+    frames = []
+    for picture in islice(imageio.v3.imiter(path, plugin="pyav", format="rgb24"), MAX_FRAMES + 1):
+        frames.append(picture @ np.array(LUMINANCE))
+        _affordable(path, (len(frames), *frames[0].shape))
+    return np.stack(frames)
 
 
 def _upright(frames: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -200,6 +255,9 @@ def _check(frames: Floats, path: Path) -> Floats:
         raise InputError(
             f"{path} has frames of {frames.shape[1]} x {frames.shape[2]}: give at least {MIN_CELLS} cells a side"
         )
+    size = float(np.abs(frames).max())
+    if np.isfinite(size) and not SMALLEST < size < LARGEST and size > 0:
+        raise InputError(f"{path} holds values up to {size:.0e}: use other units, values near 1 are best")
     finite = np.isfinite(frames).all(axis=(1, 2))
     if not finite.all():
         raise InputError(f"{path}: frame {np.argmin(finite)} has values that are not finite: repair or leave it out")

@@ -26,6 +26,15 @@ from phasemill.transport.train_tokens import Inputs, Noise, inputs, pooled_frame
 NEWTON_STEPS = 3
 SEEN = {"spectral": "spectra", "pooled": "pixels"}
 
+ATTENTION = {
+    "pixels": ("pooled", "attention", "mean_pooling"),
+    "spectra": ("spectral", "main", "mean_pooling"),
+    "spectra without positions": ("spectral", "no_positions", "no_order"),
+}
+"""Group, and variants that differ in attention alone, with it first."""
+PLACED = {("spectral", "no_positions"), ("spectral", "main"), ("pooled", "attention"), ("pooled", "positions")}
+"""Variants with attention that differ in positions alone."""
+
 
 @dataclass(frozen=True)
 class Amortised:
@@ -142,6 +151,19 @@ def variants_table(found: Amortised, noise: float) -> dict[str, Any]:
             "standardised."
         ),
     }
+
+
+def attention_gain(found: Amortised, seen: str, condition: str) -> float:
+    """Error with mean pooling alone over that with attention, of one of ATTENTION, "clean" or "noisy"."""
+    group, *names = ATTENTION[seen]
+    with_attention, without = (find(found, group, name)[condition]["mae"] for name in names)
+    return float(without / with_attention)
+
+
+def order_note(found: Amortised) -> str:
+    """What positions are worth, which make the order of the frames known: mean |error| on clean videos."""
+    error = {v["label"]: v["clean"]["mae"] for v in found.variants if (v["group"], v["name"]) in PLACED}
+    return "Mean |error|: " + "; ".join(f"{label} {value:.2g}" for label, value in error.items()) + "."
 
 
 def find(found: Amortised, group: str, name: str) -> dict[str, Any]:

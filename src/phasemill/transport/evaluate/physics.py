@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from phasemill.core.errors import InputError
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.transport.config.physics import PhysicsJob
-from phasemill.transport.evaluate.physics_tables import example_table, noise_table, sweep_table
-from phasemill.transport.evaluate.scoring import headline, inherited
+from phasemill.transport.evaluate.physics_tables import example_table, noise_headlines, noise_table, sweep_table
+from phasemill.transport.evaluate.scoring import at_bound, headline, inherited
+from phasemill.transport.modes import Modes, decay
 from phasemill.transport.physics_dataset import video
 from phasemill.transport.recover.direct import recover_direct
 from phasemill.transport.recover.gauss_newton import Fit
@@ -88,9 +89,13 @@ def physics(job: PhysicsJob, data: Path, output: Path, *, threads: int = 1) -> d
         for system in SYSTEMS.values()
     }
     coupled = [each for each in videos if len(each.system.fields) > 1]
-    channelwise = [abs(_channelwise(each, field, finest)) for each in coupled for field in (0, 1)]
+    channelwise = [_channelwise(each, field, finest) for each in coupled for field in (0, 1)]
+    uncoupled = [
+        abs(error) for error, _ in (_channelwise(_uncoupled(each), f, finest) for each in coupled for f in (0, 1))
+    ]
+    alone = [abs(error) for error, _ in channelwise]
+    stopped = sum(bound for _, bound in channelwise)
     scores = {str(level): _scores(videos, [entry[level] for entry in noisy]) for level in settings.noise}
-    loudest = scores[str(max(settings.noise))]
     stiffness = {name: _stiffness(videos, name) for name in ("allen_cahn", "cahn_hilliard")}
     orders = {system.name: _order(videos, sweep, system, settings.substeps) for system in SYSTEMS.values()}
     results = {
@@ -112,6 +117,11 @@ def physics(job: PhysicsJob, data: Path, output: Path, *, threads: int = 1) -> d
             "a solver that is converged in time - is fitted on its own by Gauss-Newton with the operator of its own "
             "equation, K explicit sub-steps per frame interval."
         ),
+        "answer": (
+            f"Without noise every parameter comes out within {100 * max(worst.values()):.2g} % with {finest} sub-steps "
+            "per frame interval. Under noise the plain fit to pairs of frames is biased; longer pairs and instruments "
+            "are compared below."
+        ),
         "headline": [
             headline(
                 f"largest relative error of a parameter, K = {finest}",
@@ -120,20 +130,7 @@ def physics(job: PhysicsJob, data: Path, output: Path, *, threads: int = 1) -> d
                 claim="transport.physics.any_equation",
             ),
             headline("same, data made by the operator itself", _worst(exact), "K as few as stable"),
-            headline(
-                f"largest median error, {max(settings.noise):.0%} noise, pairs",
-                max(line["median"] for line in loudest if line["method"] == "pairs"),
-                "the paper's loss",
-            ),
-            headline(
-                f"same, instruments, every {settings.stride}th frame",
-                max(
-                    line["median"]
-                    for line in loudest
-                    if line["method"] == f"instruments, every {settings.stride}th frame"
-                ),
-                "noise level not needed",
-            ),
+            *noise_headlines(scores[str(max(settings.noise))], max(settings.noise), settings.stride),
         ],
         "tables": [
             sweep_table(results, orders, settings.substeps),
@@ -145,16 +142,23 @@ def physics(job: PhysicsJob, data: Path, output: Path, *, threads: int = 1) -> d
             "transport.physics.many_parameters": max(
                 worst[system] for system in SYSTEMS.values() if len(system.parameters) > 2
             ),
-            "transport.physics.channelwise": float(np.median(channelwise)),
+            "transport.physics.channelwise": max(uncoupled),
             "transport.physics.stiff": stiffness["cahn_hilliard"] / stiffness["allen_cahn"],
         },
         "claim_notes": {
             "transport.physics.channelwise": (
-                f"Smallest over the videos: {min(channelwise):.2g}. At 0.99 the fit ends at the lower bound of its "
-                "search: in a standing pattern the reaction undoes what diffusion does."
+                "For the two species of Gray-Scott, which react with each other, the heat operator on each alone "
+                f"misses its diffusivity by {np.median(alone):.2g} in the median and {min(alone):.2g} at least; "
+                f"{stopped} of {len(alone)} fits end at a bound of their search: in a standing pattern the reaction "
+                "undoes what diffusion does."
             ),
         },
-        "metrics": {**results, "order": orders, "noise": scores, "channelwise": channelwise},
+        "metrics": {
+            **results,
+            "order": orders,
+            "noise": scores,
+            "channelwise": {"uncoupled": uncoupled, "coupled": alone},
+        },
         "provenance": [
             store.provenance(source),
             clock.record("evaluate transport_physics", job.model_dump(), threads=threads),
@@ -198,12 +202,25 @@ def _noise(each: Video, level: float, stride: int, seed: np.random.SeedSequence)
     return found
 
 
-def _channelwise(each: Video, field: int, substeps: int) -> float:
-    """Relative error of a diffusivity if the operator is the heat equation, applied to one field of many."""
+def _channelwise(each: Video, field: int, substeps: int) -> tuple[float, bool]:
+    """Relative error of a diffusivity by the heat operator on one field of two, and whether it is a bound."""
     truth = float(each.theta[field])
     scheme = SafeScheme(interval=each.interval, substeps=substeps, dx=each.dx)
     spectra = FrameSpectra.from_frames(each.frames[:, field], scheme)
-    return recover_direct(spectra, (truth / 100, truth * 100)).kappa / truth - 1
+    bounds = truth / 100, truth * 100
+    kappa = recover_direct(spectra, bounds).kappa
+    return kappa / truth - 1, at_bound(kappa, bounds)
+
+
+def _uncoupled(each: Video) -> Video:
+    """Two heat channels that do not meet: first frames and diffusivities of `each`, u_k(t) = exp(-D lambda_k t)."""
+    modes = Modes(each.frames.shape[2:], each.dx)
+    times = np.arange(len(each.frames))[:, None]
+    channels = [
+        modes.join(modes.split(each.frames[:1, field]) * decay(d, modes.eigenvalues, each.interval, None)[0] ** times)
+        for field, d in enumerate(each.theta[:2])
+    ]
+    return replace(each, frames=np.stack(channels, axis=1))
 
 
 def _worst(errors: Sequence[Sequence[float]]) -> float:

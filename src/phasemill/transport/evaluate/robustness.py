@@ -23,7 +23,7 @@ from phasemill.transport.config.robustness import RobustnessJob
 from phasemill.transport.dataset import Row
 from phasemill.transport.evaluate.corruptions import Corruption, corruptions, evolve, window
 from phasemill.transport.evaluate.robustness_tables import calibration, calibration_table, error_table, r2_table
-from phasemill.transport.evaluate.scoring import constant, headline, inherited, mae, score, word
+from phasemill.transport.evaluate.scoring import at_bound, constant, headline, inherited, mae, score, word
 from phasemill.transport.modes import Modes
 from phasemill.transport.recover.direct import recover_direct
 from phasemill.transport.recover.trajectory import TrajectoryFit
@@ -60,6 +60,7 @@ def robustness(job: RobustnessJob, data: Path, output: Path, *, threads: int = 1
     naive = {label: score(outcome.rows, outcome.naive) for label, outcome in outcomes.items()}
     forward = {label: score(outcome.rows, outcome.forward) for label, outcome in outcomes.items()}
     matched = {label: score(outcome.rows, outcome.matched) for label, outcome in outcomes.items()}
+    stopped = {label: _at_bound(outcome, job.search.bounds) for label, outcome in outcomes.items()}
     baseline = score(rows, constant(source, rows).kappa)
     noisy = {case.label: case.noise for case in cases if case.noise is not None}
     spread = {
@@ -78,6 +79,11 @@ def robustness(job: RobustnessJob, data: Path, output: Path, *, threads: int = 1
             "corruption; under noise this is the maximum-likelihood fit of the whole trajectory, which also gives a "
             "standard deviation."
         ),
+        "answer": (
+            "With the matching fit the mean error is "
+            + ", ".join(f"{mae(matched[label]):.2g} at {label} (naive {mae(naive[label]):.2g})" for label in noisy)
+            + "."
+        ),
         "headline": [
             *(
                 headline(f"mean |error|, {label}", mae(matched[label]), f"naive {mae(naive[label]):.2g}")
@@ -95,7 +101,7 @@ def robustness(job: RobustnessJob, data: Path, output: Path, *, threads: int = 1
             ),
         ],
         "tables": [
-            error_table(fits, naive, forward, matched, baseline),
+            error_table(fits, naive, forward, matched, baseline, stopped),
             r2_table(naive, forward, matched, baseline),
             calibration_table(noisy, {label: outcomes[label].fits for label in noisy}, spread),
         ],
@@ -103,10 +109,19 @@ def robustness(job: RobustnessJob, data: Path, output: Path, *, threads: int = 1
             "transport.robustness.noise": mae(naive[five]) if five else None,
             "transport.robustness.walls": mae(naive["walls"]),
         },
+        "claim_notes": {
+            f"transport.robustness.{name}": (
+                f"{stopped[label]['naive']:.0%} of the answers are a bound of the search, whose width then sets the "
+                "error."
+            )
+            for name, label in (("noise", five), ("walls", "walls"))
+            if label and stopped[label]["naive"]
+        },
         "metrics": {
             "naive": naive,
             "forward": forward,
             "matched": matched,
+            "at_bound": stopped,
             "fit": fits,
             "constant": baseline,
             "calibration": spread,
@@ -223,6 +238,15 @@ def _write_fields(
                 sim, truth=row.frames[kept], observed=np.stack(observed), fitted=np.stack(fitted), kappa_estimate=kappa
             )
         writer.provenance = clock.record("fields", job.model_dump())
+
+
+def _at_bound(outcome: Outcome, bounds: tuple[float, float]) -> dict[str, float]:
+    """Shares of the naive answers that are a bound of the search, and of the sharpening videos predicted forward."""
+    forward = [k for k, row in zip(outcome.forward, outcome.rows, strict=True) if row.direction < 0]
+    return {
+        name: float(np.mean([at_bound(kappa, bounds) for kappa in found]))
+        for name, found in (("naive", outcome.naive), ("forward", forward))
+    }
 
 
 def _on_canvas(frames: Floats, size: int) -> Floats:

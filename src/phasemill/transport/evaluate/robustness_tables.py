@@ -39,12 +39,18 @@ def calibration(z: Sequence[float], sigma: Sequence[float]) -> dict[str, float]:
 
 
 def error_table(
-    fits: Mapping[str, str], naive: ByLabel, forward: ByLabel, matched: ByLabel, baseline: Scores
+    fits: Mapping[str, str],
+    naive: ByLabel,
+    forward: ByLabel,
+    matched: ByLabel,
+    baseline: Scores,
+    stopped: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
     """Mean |error| of kappa for each corruption: naive, naive in the unstable direction, and with the matching fit."""
     rows = [
         [
-            *(label, naive[label]["all"]["mae"], forward[label]["mobility"]["mae"]),
+            *(label, naive[label]["all"]["mae"], f"{stopped[label]['naive']:.0%}"),
+            *(forward[label]["mobility"]["mae"], f"{stopped[label]['forward']:.0%}"),
             *(fit, matched[label]["all"]["mae"], matched[label]["all"]["max_error"]),
         ]
         for label, fit in fits.items()
@@ -52,13 +58,18 @@ def error_table(
     return {
         "title": "Error of kappa",
         "columns": [
-            *("corruption", "naive", "naive, mobility forward"),
+            *("corruption", "naive", "at the bound", "naive, mobility forward", "at the bound"),
             *("matching fit", "mean |error|", "largest |error|"),
         ],
-        "rows": [*rows, ["none", None, None, "constant kappa", baseline["all"]["mae"], baseline["all"]["max_error"]]],
+        "rows": [
+            *rows,
+            ["none", None, None, None, None, "constant kappa", baseline["all"]["mae"], baseline["all"]["max_error"]],
+        ],
         "note": (
             "Naive: the SAFE loss over pairs of frames with periodic sides, in the stable direction, or sharpening "
-            "videos forward in the unstable one (forward Euler). Nothing is told to a fit but the kind of corruption."
+            "videos forward in the unstable one (forward Euler). At the bound: the share of answers that are an end of "
+            "the interval searched; such an error says how wide the interval is. Nothing is told to a fit but the "
+            "kind of corruption."
         ),
     }
 
@@ -79,7 +90,8 @@ def r2_table(naive: ByLabel, forward: ByLabel, matched: ByLabel, baseline: Score
         "rows": [*rows, ["none, constant kappa", None, None, None, *both(baseline)]],
         "note": (
             "Unless noise is drawn anew, a mobility video poses the same problem as its diffusion twin in the stable "
-            "direction, and one estimate serves both."
+            "direction, and one estimate serves both. Naive answers at the bound of the search (the table above says "
+            "how many) make an R2 that depends on the bound."
         ),
     }
 

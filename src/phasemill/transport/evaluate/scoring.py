@@ -65,6 +65,11 @@ def score(rows: Sequence[Row], kappa: Sequence[float]) -> Scores:
     return scores
 
 
+def at_bound(kappa: float, bounds: tuple[float, float]) -> bool:
+    """Whether a search has ended at one of its bounds: its answer is then that bound and not an estimate."""
+    return bool(np.isclose(kappa, bounds, rtol=1e-6, atol=0).any())
+
+
 def mae(scores: Scores, regime: str = "all") -> float:
     """Mean |kappa_hat - kappa| of one regime, which is always known."""
     value = scores[regime]["mae"]

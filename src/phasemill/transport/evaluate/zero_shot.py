@@ -18,16 +18,16 @@ from phasemill.transport.evaluate.scoring import (
     Estimates,
     constant,
     headline,
+    mae,
     recovery_table,
     score,
     stability,
     stability_rows,
     write_fields,
 )
-from phasemill.transport.evaluate.zero_shot_comparison import compare
+from phasemill.transport.evaluate.zero_shot_comparison import GRADIENT, compare, fit_network
 from phasemill.transport.recover.baselines import Found
 from phasemill.transport.recover.direct import recover_direct
-from phasemill.transport.recover.network import zero_shot_network
 from phasemill.transport.spectra import FrameSpectra
 
 log = logging.getLogger("phasemill")
@@ -39,7 +39,6 @@ def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1) -
     source = store.open_dataset(data)
     rows = list(dataset.rows(source, "test"))
     bounds = job.search.bounds
-    seen = (source.sizes["time"] - 1) // (job.zero_shot.frames - 1)
     direct, forward, network = [], [], []
     seconds: dict[str, list[float]] = {"direct": [], "network": []}
     for number, (row, seed) in enumerate(zip(rows, branch(job.seed, "zero_shot", len(rows)), strict=True)):
@@ -49,15 +48,7 @@ def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1) -
         seconds["direct"].append(time.perf_counter() - begun)
         unstable = dataset.scheme(source, row, mode="forward_euler")
         forward.append(recover_direct(FrameSpectra.from_frames(row.frames, unstable), bounds))
-        fitted = zero_shot_network(
-            row.frames,
-            scheme,
-            steps=job.zero_shot.steps,
-            stride=seen,
-            learning_rate=job.zero_shot.learning_rate,
-            features=job.estimator.features,
-            seed=int(seed.generate_state(1)[0]),
-        )
+        fitted = fit_network(job, row, scheme, int(seed.generate_state(1)[0]))
         network.append(fitted)
         seconds["network"].append(fitted.seconds)
         log.info(
@@ -81,9 +72,10 @@ def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1) -
     comparison = compare(job, source, rows, known)
     scores = {method.label: score(rows, method.kappa) for method in methods}
     best, net, euler = (scores[method.label] for method in methods[:3])
-    converged = np.array([fitted.converged_step for fitted in network])
+    reached = np.array([fitted.converged_step(e.kappa) for fitted, e in zip(network, direct, strict=True)])
     write_fields(output / "fields.zarr", source, rows, methods[:2], job.search.field_frames, clock, job.model_dump())
-    search = min(comparison.seconds(label) for label in ("grid search", "differential evolution"))
+    search = min(comparison.evaluations(label) for label in ("grid search", "differential evolution"))
+    gains = comparison.gain("inverse PINN", budget, comparison.converged)
     table = {row.substeps: row for row in stability(source)}
     return {
         "title": "Zero-shot recovery of kappa",
@@ -92,6 +84,11 @@ def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1) -
             f"Each of {len(rows)} held-out videos (diffusion and its exact reversal in time, mobility) is fitted on "
             "its own: by minimising the SAFE loss over the single scalar kappa, and by the paper's network with "
             f"{job.zero_shot.steps} steps of Adam. Both propagate in the stable, smoothing direction."
+        ),
+        "answer": (
+            f"Direct minimisation finds kappa with a mean error of {mae(best):.1g} in "
+            f"{1e3 * methods[0].median_seconds:.2g} ms a video; the network, {mae(net):.1g} in "
+            f"{methods[1].median_seconds:.2g} s; the trivial constant is off by {mae(scores[methods[3].label]):.2g}."
         ),
         "headline": [
             headline("mean |error|, direct", best["all"]["mae"], claim="transport.zero_shot.mae"),
@@ -103,6 +100,7 @@ def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1) -
         "tables": [
             recovery_table(methods, scores),
             comparison.table(job),
+            comparison.converged_table(),
             comparison.prediction_table(),
             stability_rows(source),
         ],
@@ -118,15 +116,14 @@ def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1) -
             "transport.zero_shot.mae_forward_euler": euler["all"]["mae"],
             "transport.zero_shot.mobility_r2_forward_euler": euler["mobility"]["r2"],
             "transport.zero_shot.stable_direction": net["mobility"]["r2"],
-            "transport.zero_shot.steps_to_converge": float(np.median(converged)),
-            "transport.zero_shot.faster_than_search": search / comparison.seconds(budget),
-            "transport.zero_shot.beats_pinn": comparison.error("inverse PINN") / comparison.error(budget),
-            "transport.zero_shot.beats_black_box": comparison.prediction_gain,
+            "transport.zero_shot.steps_to_converge": float(np.median(reached)),
+            "transport.zero_shot.faster_than_search": search / (GRADIENT * comparison.evaluations(budget)),
+            "transport.zero_shot.beats_pinn": float(np.median(gains)),
         },
         "metrics": {
             "methods": scores,
             "seconds": {method.label: method.median_seconds for method in methods[:2]},
-            "steps_to_converge": converged.tolist(),
+            "steps_to_converge": reached.tolist(),
             "direct_evaluations": [e.evaluations for e in direct],
             "kappa": {method.label: list(method.kappa) for method in methods},
             "truth": [row.kappa for row in rows],
@@ -136,11 +133,15 @@ def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1) -
         },
         "claim_notes": {
             "transport.zero_shot.mae": f"Direct minimisation: {best['all']['mae']:.2g}.",
-            "transport.zero_shot.faster_than_search": (
-                f"Evaluations: {comparison.evaluations('grid search'):.0f} of the grid, "
-                f"{comparison.evaluations('differential evolution'):.0f} of differential evolution, "
-                f"{comparison.evaluations(budget):.0f} with gradient of the network, "
-                f"{comparison.evaluations('direct minimisation'):.0f} of direct minimisation."
+            "transport.zero_shot.steps_to_converge": (
+                f"From {reached.min()} to {reached.max()}; {int(np.sum(reached > job.zero_shot.steps))} of "
+                f"{len(reached)} did not come so close in {job.zero_shot.steps} steps."
+            ),
+            "transport.zero_shot.faster_than_search": comparison.costs(),
+            "transport.zero_shot.beats_pinn": (
+                f"On data converged in time, by video: {', '.join(f'{gain:.2g}' for gain in gains)}; on those as made, "
+                f"by the operator itself, {np.median(comparison.gain('inverse PINN', budget, comparison.few)):.2g} in "
+                "the median."
             ),
         },
         "provenance": [

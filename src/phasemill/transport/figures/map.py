@@ -29,7 +29,8 @@ def map_recovery(folder: Path, output: Path) -> list[figures.Entry]:
 
 
 def _label(run: dict[str, Any]) -> str:
-    return f"{NAMES[run['method']]}\n" + (f"{100 * run['noise']:g} % noise" if run["noise"] else "clean")
+    label = f"{NAMES[run['method']]}\n" + (f"{100 * run['noise']:g} % noise" if run["noise"] else "clean")
+    return label if run["settled"] else f"{label}\nno choice"
 
 
 def _maps(output: Path, fields: xr.Dataset, metrics: dict[str, Any]) -> figures.Entry:
@@ -41,7 +42,8 @@ def _maps(output: Path, fields: xr.Dataset, metrics: dict[str, Any]) -> figures.
     drawn = _panels([maps, [one - truth for one in maps]], titles, truth)
     caption = (
         f"{metrics['videos'][0]['name']}: kappa(x) and, below, estimate minus truth. The same noise is used for the "
-        "pairs and for 4D-Var; colours end at the range of the truth and at half of it."
+        "pairs and for 4D-Var; no choice: the rule found no smoothness within its path; colours end at the range of "
+        "the truth and at half of it."
     )
     return figures.entry(output, "maps", drawn, "True and estimated maps", caption)
 
@@ -95,7 +97,8 @@ def _noise(output: Path, metrics: dict[str, Any]) -> figures.Entry:
     ax: Axes = axes[0, 0]
     for place, method in enumerate(("pairs_smooth", "trajectory")):
         runs = [run for run in metrics["runs"] if run["sim"] == 0 and run["method"] == method]
-        noise, missing = [100 * run["noise"] for run in runs], [1 - run["scores"]["r2"] for run in runs]
+        noise = [100 * run["noise"] for run in runs]
+        missing = [1 - run["scores"]["r2"] if run["settled"] else np.nan for run in runs]
         best = [1 - max(point["r2"] for point in run["path"]) for run in runs]
         style = {"color": figures.PALETTE[place], "marker": figures.MARKERS[place]}
         ax.loglog(noise, missing, label=NAMES[method], **style)
@@ -105,7 +108,8 @@ def _noise(output: Path, metrics: dict[str, Any]) -> figures.Entry:
     ax.legend()
     caption = (
         "First video. With noise the loss over pairs misleads; one trajectory through all frames does not. Dashed: "
-        "the best along the path of smoothness, which only the truth could choose."
+        "the best along the path of smoothness, which only the truth could choose. A point is missing where the rule "
+        "finds no least change within the path, so that it makes no choice."
     )
     return figures.entry(output, "noise", figure, "Error of the map against noise", caption)
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from phasemill.core import figures, store
 from phasemill.core.files import read_json
+from phasemill.transport.evaluate.scoring import word
 
 FLOOR = 1e-9
 """Errors below are drawn here: the fits of clean frames end at their rounding."""
@@ -42,14 +43,26 @@ def _errors(output: Path, metrics: dict[str, Any]) -> figures.Entry:
     for (name, values), marker, colour in zip(lines, ("^", "D", "o"), (2, 1, 0), strict=True):
         line = ax.plot(np.maximum(values, FLOOR), places, marker, label=name, markersize=7)[0]
         line.set(color=figures.PALETTE[colour], fillstyle="full" if colour == 0 else "none")
+    shares = ("forward", lines[0][1]), ("naive", lines[1][1])
+    stopped = [
+        (value, place)
+        for kind, values in shares
+        for place, (value, by) in enumerate(zip(values, metrics["at_bound"].values(), strict=True))
+        if by[kind]
+    ]
+    if stopped:
+        ax.plot(
+            *zip(*stopped, strict=True), "x", color=figures.INK, markersize=5, label="some at a bound of the search"
+        )
     ax.axvline(metrics["constant"]["all"]["mae"], color=figures.GUIDE, linestyle="--", linewidth=1.2)
     ax.set(xscale="log", xlabel="mean |error| of kappa", yticks=places, yticklabels=labels)
     ax.set_ylim(len(labels) - 0.5, -0.5)
-    figure.legend(loc="outside upper center", ncols=3)
+    figure.legend(loc="outside upper center", ncols=2)
     caption = (
         "Mean absolute error over the held-out videos after each corruption: with the SAFE loss over pairs as it "
         "stands, in the stable direction and, for sharpening videos, forward in the unstable one; and with the fit "
-        "that matches the corruption. Dashed: a constant kappa. Errors below 1e-9 are drawn there."
+        "that matches the corruption. Crosses: some answers are an end of the interval searched, which then sets "
+        "the error. Dashed: a constant kappa. Errors below 1e-9 are drawn there."
     )
     return figures.entry(output, "errors", figure, "Error after each corruption", caption)
 
@@ -116,7 +129,7 @@ def _observed(output: Path, fields: xr.Dataset) -> figures.Entry:
 def _denoised(output: Path, fields: xr.Dataset, metrics: dict[str, Any]) -> figures.Entry:
     """The strongest noise, and the noise-free video behind it."""
     label = max(metrics["noisy"], key=lambda name: float(np.median(metrics["noisy"][name]["noise"])))
-    place = store.meanings(fields.corruption).index(label.replace(" ", "_"))
+    place = store.meanings(fields.corruption).index(word(label))
     # the first frame is known from itself alone in most modes: it would hide the others behind its noise
     video = fields.isel(sim=int(np.argmin(fields.kappa.values)), corruption=place, time=slice(1, None))
     truth = video.truth.values

@@ -56,6 +56,8 @@ class SmoothPath:
     steps: list[float]
     """Root mean square change of log kappa from each estimate to the next."""
     chosen: int
+    settled: bool
+    """Whether the step chosen is less than both its neighbours; at an end of the path it is no choice."""
 
     @property
     def best(self) -> MapEstimate:
@@ -115,8 +117,9 @@ def recover_smooth_map(
 
     mu is chosen by quasi-optimality (Tikhonov & Glasko 1964): along the path of falling mu the estimate first settles
     and then follows the noise, and where it changes least it is trusted. The least change is the first one met from
-    the rough end, since on the smooth side a path may also rest where all structure is suppressed. The rule knows
-    neither the truth nor the noise; s, estimated from the video, only sets the unit of mu.
+    the rough end, since on the smooth side a path may also rest where all structure is suppressed. The first mu has no
+    step, and a least step at either end of the path is no minimum: there `SmoothPath.settled` is False and the choice
+    is none. The rule knows neither the truth nor the noise; s, estimated from the video, only sets the unit of mu.
 
     Arguments:
         frames, scheme, boundary, bounds: as for `recover_map`.
@@ -145,7 +148,8 @@ def recover_smooth_map(
         estimates.append(MapEstimate(np.exp(log_kappa), history, evaluations, mu, first))
     logs = np.log([estimate.kappa for estimate in estimates])
     steps = [float(step) for step in np.sqrt(np.mean(np.diff(logs, axis=0) ** 2, axis=(1, 2)))]
-    return SmoothPath(estimates, steps, quasi_optimal(steps))
+    chosen = quasi_optimal(steps)
+    return SmoothPath(estimates, steps, chosen, 1 < chosen < len(steps))
 
 
 def quasi_optimal(steps: Sequence[float]) -> int:

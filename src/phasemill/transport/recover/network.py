@@ -15,7 +15,7 @@ from phasemill.transport.operator import SpectralLoss
 from phasemill.transport.spectra import FrameSpectra, SafeScheme
 
 CONVERGED = 0.01
-"""A step counts as converged when kappa stays this close to its final value from there on."""
+"""A step counts as converged when kappa stays this close to the minimiser of the loss from there on."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,12 @@ class ZeroShot:
     """kappa after 0, 1, ... updates."""
     loss: float
     """Normalised SAFE loss at the final kappa."""
-    converged_step: int
-    """First update from which |kappa - final kappa| stays below 0.01."""
     seconds: float
+
+    def converged_step(self, minimum: float) -> int:
+        """First update from which |kappa - minimum| stays below 0.01; one more than the updates if none is."""
+        away = np.flatnonzero(np.abs(self.history - minimum) >= CONVERGED)
+        return int(away[-1]) + 1 if away.size else 0
 
 
 def zero_shot_network(
@@ -78,7 +81,5 @@ def zero_shot_network(
     with torch.no_grad():
         history[steps] = estimator.from_pooled(pooled).item()
     final = float(history[-1])
-    away = np.flatnonzero(np.abs(history - final) >= CONVERGED)
-    converged = int(away[-1]) + 1 if away.size else 0
     seconds = time.perf_counter() - start
-    return ZeroShot(final, history, float(spectra.loss(final)), converged, seconds)
+    return ZeroShot(final, history, float(spectra.loss(final)), seconds)

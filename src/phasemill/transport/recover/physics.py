@@ -89,7 +89,9 @@ def fit_instruments(
     The instruments hold the parameters of the fit before; two rounds are enough.
 
     The covariance is A^-1 S A^-T with A = Z^T J and S the sum over blocks of 8 x 8 cells, all times together, of
-    g g^T, where g = Z^T r of the block: residuals may be correlated in time and between neighbours.
+    g g^T, where g = Z^T r of the block: residuals may be correlated in time and between neighbours. It knows nothing
+    of the bias by curvature, E[f(u + e)] - f(u) = s^2 f'' / 2 for noise of variance s^2, which grows with s^2 while
+    sigma grows with s: at 5 % noise and no frame left out the rms of error / sigma was up to about 2 (Allen-Cahn).
 
     Arguments as in `fit_pairs`, with at least three frames; begin at its answer. Source: instrumental variables,
     e.g. Soderstrom, Errors-in-Variables Methods in System Identification (2018).

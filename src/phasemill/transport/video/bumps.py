@@ -7,7 +7,8 @@ moved onto the bump by summation by parts, so no noisy frame is ever differentia
 * smooth bumps, Theta = (1 - s^2)^p: <b, u_t> = -sum Theta' u, to the high accuracy of the trapezoidal rule for what
   vanishes smoothly at its ends; for any equation, if the frames resolve the changes in time;
 * boxes, for the heat equation alone: two frames of u_t = kappa lap u, however far apart, obey exactly
-  (u_1 - u_0) / tau = (2 / tau) tanh(kappa tau lap / 2) (u_0 + u_1) / 2, and the operator acts on psi.
+  (u_1 - u_0) / tau = (2 / tau) tanh(kappa tau lap / 2) (u_0 + u_1) / 2, and the operator acts on psi. Its tail falls
+  as exp(-1.25 s / sqrt(kappa tau)) with the distance s and is cut at the window; "tail" measures what that may take.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
+from math import ceil
 from typing import Literal
 
 import numpy as np
@@ -25,8 +27,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Slices = tuple[slice, ...]
-Kind = Literal["rate", "value", "d/dx", "d/dy", "lap", "lap2"]
-"""What a bump measures: u_t, u, u_x, u_y, lap u, lap lap u."""
+Kind = Literal["rate", "value", "d/dx", "d/dy", "lap", "xx-yy", "lap2", "tail"]
+"""What a bump measures: u_t, u, u_x, u_y, lap u, u_xx - u_yy, lap lap u, and what the outer cells add to lap u."""
 
 POWER_TIME, POWER_SPACE = 5, 4
 
@@ -40,7 +42,7 @@ class Lattice:
         step: distance between neighbours, (frames, cells).
         half_width: of Theta and psi, (frames, cells); that of Theta is for smooth bumps.
         dx, interval: grid spacing and time between frames.
-        kappa: if given, Theta is a box and "lap" is exact for the heat equation with this kappa of any sign.
+        kappa: if given, Theta is a box and "lap" is that of the heat equation with this kappa of any sign.
         reach: how many cells the operators go beyond psi: one per Laplacian, more for the tail of tanh.
     """
 
@@ -139,8 +141,12 @@ class Lattice:
             "d/dx": np.outer(first, psi),
             "d/dy": np.outer(psi, first),
             "lap": np.outer(second, psi) + np.outer(psi, second) if self.kappa is None else self._chord(_tanhc),
+            "xx-yy": np.outer(second, psi) - np.outer(psi, second),
             "lap2": np.outer(fourth, psi) + 2 * np.outer(second, second) + np.outer(psi, fourth),
         }
+        if self.kappa is not None:
+            last = max(1, ceil(0.55 * np.sqrt(abs(self.kappa) * self.interval) / self.dx))  # the tail halves over them
+            plane["tail"] = plane["lap"] - self._chord(_tanhc, min(last, self.reach - 1))
         return {k: np.multiply.outer(rate if k == "rate" else time, cells) for k, cells in plane.items()}
 
     @cached_property
@@ -156,8 +162,8 @@ class Lattice:
         psi = _bump(np.arange(-half, half + 1) / self.half_width[1], POWER_SPACE)
         return np.asarray(psi / psi.sum())
 
-    def _chord(self, filtered: Callable[[Floats], Floats]) -> Floats:
-        """lap times a function of kappa interval lap / 2, applied to psi psi, cut to the window.
+    def _chord(self, filtered: Callable[[Floats], Floats], outer: int = 0) -> Floats:
+        """lap times a function of kappa interval lap / 2, applied to psi psi, cut to the window less `outer` cells.
 
         What the cut takes from the sum and the second moment is put back, so that fields that are constant or
         quadratic in space, the large and smooth part of any field, are still treated exactly.
@@ -169,6 +175,8 @@ class Lattice:
         z = np.clip(0.5 * (self.kappa or 0.0) * self.interval * lap, -300, 300)
         spectrum = scipy.fft.fft2(psi, (size, size)) * lap
         plain, cut = (scipy.fft.ifft2(spectrum * f).real[:count, :count] for f in (1.0, filtered(z)))
+        if outer:
+            cut = np.pad(cut[outer:-outer, outer:-outer], outer)
         x = self.dx * (np.arange(count) - count // 2)
         squared = x[:, None] ** 2 + x**2
         cut = cut - cut.sum() * psi

@@ -17,10 +17,12 @@ SIGNIFICANT, RELEVANT = 5.0, 0.01
 """A missing term is named if its t statistic and its share of the observed rate of change are at least these."""
 UNEXPLAINED = 0.3
 """Share of the rate of change that no term explains, from which the equation does not fit."""
-CORRELATED = 0.2
-"""... and least correlation of neighbouring residuals: noise of another colour or size alone does not reach it."""
-SYSTEMATIC = 10.0
-"""Reduced chi^2 from which the residual is no noise, and what is unexplained counts as an error of the result."""
+LASTING = 0.2
+"""... and least correlation of residuals four or more bumps apart in time: noise, blurred or not, does not reach it."""
+CHANCE = 4.0
+"""... which also exceeds its own standard deviation by this factor."""
+COMPRESSED = 10.0
+"""Reduced chi^2 from which the errors of a codec, which are no noise, drown the changes of a film."""
 CLIPPED = 0.02
 """Share of black and white pixels from which they are mentioned."""
 LAGS = 3
@@ -40,7 +42,7 @@ class MissingTerm:
 
 
 def unexplained(fit: WeakFit, count: int) -> float:
-    """Residual beyond the noise, as a share of the fitted rate of change."""
+    """Residual beyond the noise, as a share of the observed rate of change."""
     return float(np.sqrt(max(0.0, fit.normal.q - fit.normal.tests)) / _rate(fit, count))
 
 
@@ -59,8 +61,8 @@ def missing_terms(fit: WeakFit, equation: Equation) -> tuple[MissingTerm, ...]:
         if apart <= 1e-9 * signal[column, column]:  # it cannot be told from the fitted terms, or it is noise alone
             found.append(MissingTerm(name, MEANINGS[name], 0.0, 0.0, False))
             continue
-        step, covariance = fit.normal.step([*own, column])
-        t = float(step[-1] / (np.sqrt(covariance[-1, -1]) * fit.scale))
+        step, covariance = fit.normal.step([*own, column])[0], fit.normal.covariance([*own, column])
+        t = float(step[-1] / np.sqrt(covariance[-1, -1]))
         share = float(abs(step[-1]) * np.sqrt(apart) / _rate(fit, len(equation.terms)))
         found.append(MissingTerm(name, MEANINGS[name], t, share, abs(t) >= SIGNIFICANT and share >= RELEVANT))
     return tuple(found)
@@ -83,6 +85,25 @@ def whiteness(residuals: Sequence[Floats]) -> dict[str, float]:
     return {**result, "p": float(chi2_distribution.sf(statistic, lags))}
 
 
+def lasting(residuals: Sequence[Floats]) -> float:
+    """Largest autocorrelation in time, in size, at four to eight bumps (or as many as there are), if not by chance."""
+    power = sum(float(np.sum(z**2)) for z in residuals) / sum(z.size for z in residuals)
+    rows = len(residuals[0])
+    lags = range(min(4, rows - 1), min(8, rows - 1) + 1)
+    found = [0.0]
+    for lag in (lag for lag in lags if lag > 0):
+        value = abs(float(np.mean([np.mean(z[lag:] * z[: rows - lag]) for z in residuals]))) / power
+        count = sum(z[lag:].size for z in residuals)
+        found.append(value if value > CHANCE / np.sqrt(count) else 0.0)
+    return max(found)
+
+
+def systematic(video: Video, fit: WeakFit, missing: Sequence[MissingTerm], count: int) -> float:
+    """Share of the rate of change that counts as an error of the coefficients, because it is no noise."""
+    no_noise = (video.lossy and fit.chi2 > COMPRESSED) or lasting(fit.residuals) > LASTING
+    return unexplained(fit, count) if no_noise or any(term.needed for term in missing) else 0.0
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Whether the physics fits, in one sentence, and what else is to be known."""
@@ -94,29 +115,29 @@ class Verdict:
 
 def judge(
     video: Video, equation: Equation, fits: Sequence[WeakFit], best: WeakFit, missing: Sequence[MissingTerm],
-    direction: str, sharpening: bool, first: tuple[float, float], chi2: float,
+    direction: str, sharpening: bool, first: tuple[float, float], chi2: float, scale: float,
 ) -> Verdict:  # fmt: skip
     """The verdict on one video.
 
     Arguments:
         fits: with each set of bumps; best: the one that is reported.
         direction: as asked for; sharpening: as found.
-        first: value and sigma of the first coefficient; chi2: of the fit that they come from.
+        first: value and sigma of the first coefficient; chi2, scale: of the fit that they come from.
     """
     needed = sorted((term for term in missing if term.needed), key=lambda term: -abs(term.t))
     rest = unexplained(best, len(equation.terms))
-    correlated = max(abs(value) for axis, value in whiteness(best.residuals).items() if axis != "p")
-    notes = [*(_about_noise(best, rest) if chi2 == best.chi2 else []), *_about_bumps(best, fits), *_about_pixels(video)]
-    if abs(first[0]) < 3 * first[1] and not needed:
+    part = systematic(video, best, missing, len(equation.terms))
+    notes = [*_about_noise(chi2, scale, part), *_about_bumps(best, fits), *_about_pixels(video)]
+    if video.lossy and best.chi2 > COMPRESSED:
+        sentence = (
+            f"the numbers are not to be trusted: the errors of the compression are {best.chi2**0.5:.0f} times what "
+            "the noise of the pixels gives; save the video with less compression, or lossless as .tif or .npy"
+        )
+    elif abs(first[0]) < 3 * first[1] and not needed:
         sentence = f"{equation.names[0]} is not seen: it is within three sigma of zero"
     elif direction != "auto" and (direction == "sharpening") != sharpening:
         seen = "sharpens" if sharpening else "smooths"
         sentence = f"the physics does not fit: --direction is {direction}, but the field {seen}; use --direction auto"
-    elif video.lossy and best.chi2 > SYSTEMATIC:
-        sentence = (
-            f"the numbers are not to be trusted: the errors of the compression are {best.scale:.0f} times what the "
-            "noise of the pixels gives; save the video with less compression, or lossless as .tif or .npy"
-        )
     elif needed:
         term = needed[0]
         sentence = (
@@ -125,7 +146,7 @@ def judge(
         )
         if others := ", ".join(other.term for other in needed[1:]):
             notes.append(f"Each of these terms alone would also explain a part of the residual: {others}.")
-    elif rest > UNEXPLAINED and correlated > CORRELATED:
+    elif rest > UNEXPLAINED and lasting(best.residuals) > LASTING:
         sentence = (
             f"the physics does not fit: {100 * rest:.0f} % of the rate of change is neither noise nor any of the "
             "terms that were tried"
@@ -137,25 +158,33 @@ def judge(
     return Verdict(False, sentence, tuple(notes))
 
 
-def _about_noise(best: WeakFit, rest: float) -> list[str]:
-    if best.chi2 > SYSTEMATIC:
-        return [
-            f"The residual is far above the noise ({best.chi2:.2g} in chi^2), so it is a property of the data or of "
-            f"the equation: the {100 * rest:.2g} % of the rate of change that it makes is part of each sigma."
-        ]
-    if best.chi2 > 1.3:
-        return [
-            f"The residual is {best.chi2:.3g} times (in chi^2) what white noise of the measured size gives, because of "
-            f"its colour, rounding, compression or the sampling: all sigmas are multiplied by {best.scale:.3g}."
-        ]
-    return []
+def _about_noise(chi2: float, scale: float, part: float) -> list[str]:
+    notes = []
+    if chi2 > 1.3:
+        notes.append(
+            f"The residual is {chi2:.3g} times (in chi^2) what white noise of the measured size gives, because of its "
+            "colour, rounding, compression, or the equation: sigma is therefore taken from the scatter between parts "
+            f"of the data and is {scale:.3g} times that of white noise."
+        )
+    if part > 0:
+        notes.append(
+            f"The residual is no noise, so the {100 * part:.3g} % of the rate of change that it makes is part of each "
+            "sigma."
+        )
+    return notes
 
 
 def _about_bumps(best: WeakFit, fits: Sequence[WeakFit]) -> list[str]:
-    count = len(best.theta)
+    lattice = best.lattice
+    if lattice.kappa is not None and lattice.reach * lattice.dx < 5 * np.sqrt(abs(lattice.kappa) * lattice.interval):
+        return [
+            "The frames are far apart: the field spreads over more cells between them than the bumps can follow, which "
+            "is part of sigma; use a larger window, or frames that are closer in time."
+        ]
     for other in fits:
-        spread = np.hypot(*(np.sqrt(np.diag(fit.covariance)[:count]) * fit.scale for fit in (best, other)))
-        if np.any(np.abs(other.theta - best.theta) > 4 * spread + 0.02 * np.abs(best.theta)):
+        if np.any(
+            np.abs(other.theta - best.theta) > 4 * np.hypot(best.sigmas, other.sigmas) + 0.02 * np.abs(best.theta)
+        ):
             return ["Narrow and wide bumps disagree: the frames may be too far apart, or the noise too large."]
     return []
 
@@ -164,12 +193,14 @@ def _about_pixels(video: Video) -> list[str]:
     if video.levels is None:
         return []
     black, white = np.sort(video.levels)
-    clipped = float(np.mean((video.frames <= black) | (video.frames >= white)))
+    least = 1e-9 * (white - black)
+    clipped = float(np.mean((video.frames <= black + least) | (video.frames >= white - least)))
     if clipped < CLIPPED:
         return []
     return [f"{100 * clipped:.0f} % of the pixels are black or white: where pixels are clipped, the answer is biased."]
 
 
 def _rate(fit: WeakFit, count: int) -> float:
-    """Norm of the fitted right-hand side, whitened as the residual."""
-    return float(np.sqrt(max(float(fit.theta @ fit.normal.signal[:count, :count] @ fit.theta), 1e-300)))
+    """Norm of the observed rate of change, whitened: of the fitted right-hand side and the residual beyond noise."""
+    fitted = float(fit.theta @ fit.normal.signal[:count, :count] @ fit.theta)
+    return float(np.sqrt(max(fitted + max(0.0, fit.normal.q - fit.normal.tests), 1e-300)))

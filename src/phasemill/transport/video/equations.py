@@ -50,6 +50,7 @@ MISSING = {
         Term("lap u", "lap"),
         Term("lap u^2", "lap", (0, 0, 1)),
         Term("lap u^3", "lap", (0, 0, 0, 1)),
+        Term("u_xx - u_yy", "xx-yy"),
         Term("u_x", "d/dx"),
         Term("u_y", "d/dy"),
         Term("lap lap u", "lap2"),
@@ -61,8 +62,9 @@ MEANINGS = {
     "u^2": "a reaction",
     "u^3": "a reaction",
     "lap u": "diffusion",
-    "lap u^2": "a coefficient that depends on the field, kappa(u)",
-    "lap u^3": "a coefficient that depends on the field, kappa(u)",
+    "lap u^2": "a coefficient that depends on the field or on the place",
+    "lap u^3": "a coefficient that depends on the field or on the place",
+    "u_xx - u_yy": "anisotropy, or pixels that are not square",
     "u_x": "a drift of the picture along x",
     "u_y": "a drift of the picture along y",
     "lap lap u": "a fourth-order term, or blur that changes with time",
@@ -98,7 +100,7 @@ def _cahn_hilliard_affine(theta: Floats) -> Floats:
     return np.array([mobility, -stiffness / mobility, gain, ratio * gain])
 
 
-_KAPPA_U, _DRIFT = ("lap u^2", "lap u^3"), ("u_x", "u_y")
+_KAPPA_U, _PICTURE = ("lap u^2", "lap u^3"), ("u_x", "u_y", "u_xx - u_yy")
 
 EQUATIONS: dict[Physics, Equation] = {
     "heat": Equation(
@@ -107,7 +109,7 @@ EQUATIONS: dict[Physics, Equation] = {
         (_LAP,),
         lambda theta: theta,
         lambda theta: float(theta[0]),
-        ("1", "u", "u^2", "u^3", *_KAPPA_U, *_DRIFT, "lap lap u"),
+        ("1", "u", "u^2", "u^3", *_KAPPA_U, *_PICTURE, "lap lap u"),
     ),
     "fisher": Equation(
         "u_t = kappa lap u + r u (1 - u)",
@@ -115,7 +117,7 @@ EQUATIONS: dict[Physics, Equation] = {
         (_LAP, Term("u (1 - u)", "value", (0, 1, -1))),
         lambda theta: theta,
         lambda theta: float(theta[0]),
-        ("1", "u", "u^3", *_KAPPA_U, *_DRIFT, "lap lap u"),
+        ("1", "u", "u^3", *_KAPPA_U, *_PICTURE, "lap lap u"),
         reach=2,
     ),
     "allen_cahn": Equation(
@@ -124,7 +126,7 @@ EQUATIONS: dict[Physics, Equation] = {
         (Term("u - u^3", "value", (0, 1, 0, -1)), _LAP),
         lambda theta: np.array([theta[0], theta[1] / theta[0]]),
         lambda theta: float(theta[1]),
-        ("1", "u", "u^2", *_KAPPA_U, *_DRIFT, "lap lap u"),
+        ("1", "u", "u^2", *_KAPPA_U, *_PICTURE, "lap lap u"),
         reach=2,
     ),
     "cahn_hilliard": Equation(
@@ -133,7 +135,7 @@ EQUATIONS: dict[Physics, Equation] = {
         (Term("lap (u^3 - u)", "lap", (0, -1, 0, 1)), _LAP2),
         lambda theta: np.array([theta[0], -theta[1] / theta[0]]),
         lambda theta: -float(theta[1]),
-        ("1", "u", "u^2", "u^3", "lap u", "lap u^2", *_DRIFT),
+        ("1", "u", "u^2", "u^3", "lap u", "lap u^2", *_PICTURE),
         reach=2,
     ),
 }
@@ -146,7 +148,7 @@ AFFINE: dict[Physics, Equation] = {
         (_LAP, *_POWERS[:3]),
         _fisher_affine,
         lambda theta: float(theta[0]),
-        ("u^3", *_KAPPA_U, *_DRIFT, "lap lap u"),
+        ("u^3", *_KAPPA_U, *_PICTURE, "lap lap u"),
         reach=2,
     ),
     "allen_cahn": Equation(
@@ -155,7 +157,7 @@ AFFINE: dict[Physics, Equation] = {
         (*_POWERS, _LAP),
         _allen_cahn_affine,
         lambda theta: float(theta[4]),
-        (*_KAPPA_U, *_DRIFT, "lap lap u"),
+        (*_KAPPA_U, *_PICTURE, "lap lap u"),
         reach=2,
     ),
     "cahn_hilliard": Equation(
@@ -164,7 +166,7 @@ AFFINE: dict[Physics, Equation] = {
         (*_LAP_POWERS, _LAP2),
         _cahn_hilliard_affine,
         lambda theta: -float(theta[3]),
-        ("1", "u", "u^2", "u^3", *_DRIFT),
+        ("1", "u", "u^2", "u^3", *_PICTURE),
         reach=2,
     ),
 }

@@ -52,7 +52,7 @@ def forecast(frames: Floats, terms: Sequence[Term], theta: Floats, *, dx: float,
         reach[term.kind] * float(np.abs(f.deriv()(seen)).max()) for term, f in zip(terms, polynomials, strict=True)
     )
     steps = max(4, int(np.ceil(interval * fastest)))  # half of the limit of stability
-    last = int(min(len(seen) - 1, max(1, LARGEST_WORK // (steps * seen[0].size))))
+    last = int(min(len(seen) - 1, LARGEST_WORK // (steps * seen[0].size)))  # 0: too stiff to be integrated
     u, predicted, inner = seen[0].copy(), [seen[0].copy()], (slice(RING, -RING),) * 2
     for frame in range(last):
         for step in range(steps):

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky_banded, lapack
 
 from phasemill.transport.video.bumps import Floats, Lattice
+
+GROUP = (8, 3)
+"""Frames, and bumps along x and along y, of a group: more than the noise may be correlated over."""
+LEAST_GROUPS = 12
 
 
 class Factor:
@@ -52,14 +58,17 @@ class Factor:
 
 @dataclass(frozen=True)
 class Normal:
-    """Normal equations of all columns, the fitted ones first; those of independent blocks add up."""
+    """Normal equations of all columns, the fitted ones first; those of independent blocks add up.
 
-    information: Floats
-    """G^T C^-1 G."""
+    They are kept for each group of neighbouring bumps, because how the groups differ shows the true scatter.
+    """
+
+    informations: Floats
+    """G^T C^-1 G of each group, (groups, columns, columns)."""
+    scores: Floats
+    """G^T C^-1 r of each group, (groups, columns)."""
     noise: Floats
-    """The part of it that is made by noise in the columns."""
-    score: Floats
-    """G^T C^-1 r."""
+    """The part of the information that is made by noise in the columns."""
     q: float
     """r^T C^-1 r."""
     tests: int
@@ -67,12 +76,17 @@ class Normal:
 
     def __add__(self, other: Normal) -> Normal:
         return Normal(
-            self.information + other.information,
+            np.concatenate([self.informations, other.informations]),
+            np.concatenate([self.scores, other.scores]),
             self.noise + other.noise,
-            self.score + other.score,
             self.q + other.q,
             self.tests + other.tests,
         )
+
+    @cached_property
+    def information(self) -> Floats:
+        """G^T C^-1 G."""
+        return np.asarray(self.informations.sum(axis=0))
 
     @property
     def signal(self) -> Floats:
@@ -80,13 +94,53 @@ class Normal:
         return self.information - self.noise
 
     def step(self, columns: Sequence[int]) -> tuple[Floats, Floats]:
-        """Newton step of these columns and its covariance, I^-1 G^T C^-1 G I^-1 with I = `signal`.
+        """Newton step of these columns and its covariance for white noise, I^-1 G^T C^-1 G I^-1 with I = `signal`.
 
         Given the residual, the columns carry independent noise: it widens the scatter of the score but not its slope.
         """
         pick = np.ix_(columns, columns)
         inverse = np.linalg.pinv(self.signal[pick], hermitian=True)
-        return inverse @ self.score[list(columns)], inverse @ self.information[pick] @ inverse
+        return inverse @ self.scores[:, columns].sum(axis=0), inverse @ self.information[pick] @ inverse
+
+    def covariance(self, columns: Sequence[int]) -> Floats:
+        """The covariance of `step`, with variances not below those of the sandwich I^-1 (sum_g s_g s_g^T) I^-1.
+
+        s_g is the score of group g after the step. That holds for noise of any colour that is short against a group.
+        With fewer than `LEAST_GROUPS` groups the variances are multiplied by the reduced q instead. Source: White,
+        Econometrica 48 (1980) 817.
+        """
+        step, formal = self.step(columns)
+        if (groups := len(self.scores)) < LEAST_GROUPS:
+            return formal * max(1.0, self.q / self.tests)
+        pick = np.ix_(columns, columns)
+        parts = self.informations[:, pick[0], pick[1]] - self.noise[pick] / groups
+        left = (self.scores[:, columns] - parts @ step) @ np.linalg.pinv(self.signal[pick], hermitian=True)
+        ratio = np.sum(left**2, axis=0) * groups / (groups - 1) / np.maximum(np.diag(formal), 1e-300)
+        widen = np.sqrt(np.maximum(1.0, ratio))
+        return np.asarray(widen[:, None] * formal * widen)
+
+
+def grouped(columns: Floats, residual: Floats, every: int) -> tuple[Floats, Floats]:
+    """Informations and scores of each group.
+
+    Arguments:
+        columns, residual: whitened, (columns, bumps t, x, y) and (bumps t, x, y).
+        every: frames between neighbouring bumps.
+    """
+    informations, scores = [], []
+    sizes = (-(-GROUP[0] // every), GROUP[1], GROUP[1])
+    spans = [_spans(count, size) for count, size in zip(residual.shape, sizes, strict=True)]
+    for place in product(*spans):
+        part = columns[(slice(None), *place)].reshape(len(columns), -1)
+        informations.append(part @ part.T)
+        scores.append(part @ residual[place].ravel())
+    return np.array(informations), np.array(scores)
+
+
+def _spans(count: int, size: int) -> list[slice]:
+    """A row of `count`, cut into pieces of at least `size`, as equal as possible."""
+    pieces = max(1, count // size)
+    return [slice(n * count // pieces, (n + 1) * count // pieces) for n in range(pieces)]
 
 
 def _part(rows: Floats, place: tuple[slice, ...]) -> Floats:

@@ -10,10 +10,17 @@ from typing import Any, Literal
 import numpy as np
 
 from phasemill.core.errors import InputError
-from phasemill.core.video import Video
+from phasemill.core.video import LARGEST, SMALLEST, Video
 from phasemill.transport.recover.trajectory import recover_trajectory
 from phasemill.transport.video.bumps import Floats, Lattice
-from phasemill.transport.video.diagnosis import SYSTEMATIC, MissingTerm, judge, missing_terms, unexplained, whiteness
+from phasemill.transport.video.diagnosis import (
+    MissingTerm,
+    judge,
+    missing_terms,
+    systematic,
+    unexplained,
+    whiteness,
+)
 from phasemill.transport.video.equations import AFFINE, EQUATIONS, MISSING, Equation, Physics
 from phasemill.transport.video.forecast import Forecast, forecast
 from phasemill.transport.video.noise import pixel_noise
@@ -23,8 +30,12 @@ Direction = Literal["auto", "smoothing", "sharpening"]
 Boundary = Literal["crop", "periodic", "neumann"]
 Intensity = Literal["identity", "affine", "gamma"]
 
-BLOCK, BLOCKS, FRAMES = 96, 9, 400
-"""Largest side of a block in cells, most blocks that are used, most frames."""
+BLOCK, BLOCKS = 96, 9
+"""Largest side of a block in cells, most blocks that are used."""
+DARK, MOST_DARK = 4.0, 0.005
+"""For an unknown gamma: pixels below this many sigma of the noise are dark, and most that may be so."""
+REACH = 7.0
+"""Cells over which the operator between two frames of the heat equation is followed, in sqrt(kappa interval) / dx."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class Recovery:
     chi2: float
     """Reduced chi^2 of the residual for that noise, by the method of the coefficients."""
     sigma_scale: float
-    """The sigmas are those of that noise times this."""
+    """Sigma of the first coefficient over what white noise of that size would make it."""
     whiteness: dict[str, float]
     """Autocorrelation of the whitened residual at lag 1 along t, x, y, and p of the Ljung-Box test."""
     unexplained: float
@@ -117,8 +128,9 @@ def recover_video(
     _check(video, dx, interval, boundary, physics, intensity)
     frames = video.frames
     equation = (AFFINE if intensity == "affine" else EQUATIONS)[physics]
-    noise = pixel_noise(frames, video.quantum)
     blocks, used = _blocks(frames)
+    noise = float(np.sqrt(np.mean([pixel_noise(block, video.quantum) ** 2 for block in blocks])))
+    _check_darkness(video, blocks, noise, intensity)
     start = np.zeros(len(equation.terms))
     gamma = 1.0 if intensity == "gamma" else None
     candidates = [MISSING[name] for name in equation.missing]
@@ -135,20 +147,27 @@ def recover_video(
     fit(narrow)
     if fits and narrow.kappa is not None:  # frames far apart: the operator between them reaches farther than assumed
         scout = fits[0]
-        seen = scout.theta[0] ** 2 > 9 * scout.covariance[0, 0] * scout.scale**2
+        seen = abs(scout.theta[0]) > 3 * scout.sigmas[0]
         narrow, wide = _lattices(blocks[0].shape, equation, dx, interval, seen * abs(float(scout.theta[0])))
         if narrow.reach > scout.lattice.reach:
             fit(narrow)
             fits.remove(scout)
     fit(wide)
     if not fits:
-        raise InputError(f"{video.name}: no fit converged, so the video does not follow {equation.formula} at all")
-    best = min(fits, key=lambda fit: _relative_sigma(fit, len(equation.terms)))
+        raise InputError(
+            f"{video.name}: no bumps show {equation.formula}: use more frames, a larger window, or another --physics"
+        )
+    best = min(fits, key=_relative_sigma)
+    missing = missing_terms(best, equation)
 
     sharpening = equation.smoothing(best.theta) < 0
     sign = -1.0 if sharpening else 1.0
     estimates = tuple(_estimate(_bumps(fit.lattice), fit, equation, sign) for fit in fits)
     values, sigmas = _named(best, equation, sign)
+    for other in estimates:  # what two sets of bumps disagree beyond chance is an error of the method
+        apart = np.square(np.subtract(other.values, values)) - np.square(sigmas) - np.square(other.sigmas)
+        sigmas = tuple(np.sqrt(np.square(sigmas) + np.maximum(apart, 0)))
+    sigmas = tuple(np.hypot(sigmas, systematic(video, best, missing, len(equation.terms)) * np.abs(values)))
     names = equation.names
     if gamma is not None:
         names = (*names, "gamma")
@@ -166,7 +185,7 @@ def recover_video(
             noise=noise,
         )
         method = f"whole trajectory, {boundary} border"
-        widened = trajectory.sigma * max(1.0, trajectory.chi2) ** 0.5
+        widened = trajectory.scatter
         estimates = (Estimate(method, (trajectory.kappa,), (widened,)), *estimates)
         if abs(trajectory.kappa - values[0]) > 4 * np.hypot(widened, sigmas[0]) + 1e-3 * abs(values[0]):
             notes.append(
@@ -176,17 +195,18 @@ def recover_video(
             method = f"weak form, {_bumps(best.lattice)}"
         else:
             values, sigmas = (trajectory.kappa,), (widened,)
-            chi2, scale = trajectory.chi2, max(1.0, trajectory.chi2) ** 0.5
+            chi2, scale = trajectory.chi2, trajectory.scatter / trajectory.sigma
     coefficients = tuple(
-        Coefficient(name, value, sigma, video.truth.get(name))
+        Coefficient(name, float(value), float(sigma), video.truth.get(name.replace("^", "")))
         for name, value, sigma in zip(names, values, sigmas, strict=True)
     )
 
-    missing = missing_terms(best, equation)
-    verdict = judge(video, equation, fits, best, missing, direction, sharpening, (values[0], sigmas[0]), chi2)
+    verdict = judge(video, equation, fits, best, missing, direction, sharpening, (values[0], sigmas[0]), chi2, scale)
     notes += verdict.notes
     if intensity == "affine" and physics == "heat":
         notes.append("The heat equation is the same for gain u + offset, so --intensity affine changes nothing.")
+    if video.longer:
+        notes.append(f"The frames after the {len(frames)}th are not used.")
     if used < 1:
         notes.append(f"To bound time and memory, {100 * used:.0f} % of the pixels were used, in blocks spread evenly.")
     field = Pixels(frames, noise**2, best.gamma).u
@@ -229,6 +249,8 @@ def _check(
     for option, value in (("--dx", dx), ("--dt", interval)):
         if not (np.isfinite(value) and value > 0):
             raise InputError(f"{option} is {value:g}: give a positive number")
+        if not SMALLEST < value < LARGEST:
+            raise InputError(f"{option} is {value:g}: use units in which it is between {SMALLEST:g} and {LARGEST:g}")
     if boundary != "crop" and physics != "heat":
         raise InputError(f"--boundary {boundary} is for --physics heat: leave it at crop for {physics}")
     if boundary != "crop" and intensity == "gamma":
@@ -239,20 +261,23 @@ def _check(
         raise InputError(f"--intensity gamma needs values that are not negative, but {video.name} has some")
 
 
+def _check_darkness(video: Video, blocks: list[Floats], noise: float, intensity: Intensity) -> None:
+    dark = float(np.mean([np.mean(block < DARK * noise) for block in blocks]))
+    if intensity == "gamma" and dark > MOST_DARK:
+        raise InputError(
+            f"--intensity gamma: {100 * dark:.1f} % of the pixels of {video.name} are within {DARK:g} sigma of black, "
+            "where a power of them is noise: cut out a brighter part, or map the pixels to the field yourself"
+        )
+
+
 def _blocks(frames: Floats) -> tuple[list[Floats], float]:
     """Disjoint blocks of one shape, evenly spread if there are too many, and the share of the pixels in them."""
-    time = min(len(frames), FRAMES)
     pieces = [ceil(n / BLOCK) for n in frames.shape[1:]]
     sides = [n // p for n, p in zip(frames.shape[1:], pieces, strict=True)]
-    corners = [
-        (t, x * sides[0], y * sides[1])
-        for t in range(0, len(frames) - time + 1, time)
-        for x in range(pieces[0])
-        for y in range(pieces[1])
-    ]
+    corners = [(x * sides[0], y * sides[1]) for x in range(pieces[0]) for y in range(pieces[1])]
     if len(corners) > BLOCKS:
         corners = [corners[i] for i in np.linspace(0, len(corners) - 1, BLOCKS).round().astype(int)]
-    blocks = [frames[t : t + time, x : x + sides[0], y : y + sides[1]] for t, x, y in corners]
+    blocks = [frames[:, x : x + sides[0], y : y + sides[1]] for x, y in corners]
     return blocks, sum(block.size for block in blocks) / frames.size
 
 
@@ -266,7 +291,7 @@ def _lattices(
     """
     block, time, side = (shape[0], shape[1], shape[2]), shape[0], min(shape[1:])
     if equation is EQUATIONS["heat"]:
-        step, tail = ceil(time / 30), ceil(5 * min(np.sqrt(kappa * interval) / dx, 100))
+        step, tail = ceil(time / 30), ceil(REACH * min(np.sqrt(kappa * interval) / dx, 100))
         sizes = ((4, 8, 4), (6, 12, 5)) if side >= 40 else ((2, 3, 3), (2, 4, 3))
         lattices = []
         for s, half, reach in sizes:
@@ -293,17 +318,15 @@ def _named(fit: WeakFit, equation: Equation, sign: float) -> tuple[tuple[float, 
     theta, count = sign * fit.theta, len(equation.terms)
     values = equation.coefficients(theta)
     jacobian = np.zeros((len(values), count))
-    spread = np.sqrt(np.diag(fit.covariance)[:count])
+    spread = fit.sigmas
     for j in range(count):
         move = np.zeros(count)
         move[j] = 1e-3 * spread[j]
         jacobian[:, j] = (equation.coefficients(theta + move) - equation.coefficients(theta - move)) / (2 * move[j])
     covariance = jacobian @ fit.covariance[:count, :count] @ jacobian.T
-    sigmas = np.sqrt(np.diag(covariance)) * fit.scale
+    sigmas = np.sqrt(np.diag(covariance))
     if len(fit.covariance) > count:
-        values, sigmas = np.append(values, fit.gamma), np.append(sigmas, fit.covariance[-1, -1] ** 0.5 * fit.scale)
-    if fit.chi2 > SYSTEMATIC:
-        sigmas = np.hypot(sigmas, unexplained(fit, count) * np.abs(values))
+        values, sigmas = np.append(values, fit.gamma), np.append(sigmas, fit.covariance[-1, -1] ** 0.5)
     return tuple(map(float, values)), tuple(map(float, sigmas))
 
 
@@ -311,6 +334,5 @@ def _estimate(method: str, fit: WeakFit, equation: Equation, sign: float) -> Est
     return Estimate(method, *_named(fit, equation, sign))
 
 
-def _relative_sigma(fit: WeakFit, count: int) -> float:
-    spread = np.sqrt(np.diag(fit.covariance)[:count]) * fit.scale
-    return float(np.max(spread / np.maximum(np.abs(fit.theta), 1e-300)))
+def _relative_sigma(fit: WeakFit) -> float:
+    return float(np.max(fit.sigmas / np.maximum(np.abs(fit.theta), 1e-300)))

@@ -22,7 +22,7 @@ from numpy.polynomial import Polynomial
 
 from phasemill.core.seeds import branch
 from phasemill.transport.video.bumps import Floats, Kind, Lattice
-from phasemill.transport.video.least_squares import Factor, Normal
+from phasemill.transport.video.least_squares import Factor, Normal, grouped
 
 DRAWS = 4
 """Draws of pure noise, over all blocks, that tell how much of each column is noise."""
@@ -41,6 +41,10 @@ class Term:
     f: tuple[float, ...] = (0, 1)
 
 
+TAIL = Term("tail", "tail")
+"""The next cells, which the window cuts off, add to lap u at most what its last cells add."""
+
+
 @dataclass(frozen=True)
 class WeakFit:
     """The minimum of Q for one lattice of bumps."""
@@ -48,7 +52,7 @@ class WeakFit:
     theta: Floats
     gamma: float
     covariance: Floats
-    """Of theta, and of gamma as the last if it was fitted, for the noise that was given."""
+    """Of theta, and of gamma as the last if it was fitted; what the cut tail may do counts as a standard deviation."""
     normal: Normal
     """Of the fitted columns and the candidates."""
     residuals: list[Floats]
@@ -63,8 +67,13 @@ class WeakFit:
 
     @property
     def scale(self) -> float:
-        """What the sigmas of the covariance are multiplied with: the residual's own size where it exceeds the noise."""
-        return float(np.sqrt(max(1.0, self.chi2)))
+        """Sigma of the first coefficient over what white noise of the given size would make it."""
+        return float(np.sqrt(self.covariance[0, 0] / self.normal.step(range(len(self.covariance)))[1][0, 0]))
+
+    @property
+    def sigmas(self) -> Floats:
+        """Standard deviations of theta."""
+        return np.asarray(np.sqrt(np.diag(self.covariance)[: len(self.theta)]))
 
 
 def fit_weak(
@@ -80,6 +89,8 @@ def fit_weak(
         noise: sigma of the white noise on a pixel.
         start: first guess of theta.
         candidates: terms whose columns are measured as well, at the minimum.
+
+    Raises LinAlgError for bumps that do not determine theta.
     """
     theta, exponent, fitted = np.array(start, dtype=float), gamma or 1.0, len(terms) + (gamma is not None)
     converged = False
@@ -89,19 +100,25 @@ def fit_weak(
         step, covariance = normal.step(range(fitted))
         theta, exponent = theta + step[: len(terms)], exponent + float(step[len(terms) :].sum())
         exponent = min(max(exponent, 0.2), 5.0)
+        if not np.isfinite(theta).all():
+            raise np.linalg.LinAlgError("the steps diverge")
         if converged := bool(np.all(np.abs(step) <= TOLERANCE * np.sqrt(np.diag(covariance)))):
             break
     parts, residuals = [], []
+    tested = [*candidates, TAIL] if lattice.kappa is not None else candidates
     for number, block in enumerate(blocks):
         draws = [
             np.random.default_rng(seed) for seed in branch(number, "noise in the columns", -(-DRAWS // len(blocks)))
         ]
         last = Block(block, _at(lattice, theta), noise)
-        part, residual = last.normal(terms, theta, exponent, gamma is not None, candidates, draws)
+        part, residual = last.normal(terms, theta, exponent, gamma is not None, tested, draws)
         parts.append(part)
         residuals.append(residual)
     normal = sum_of(parts)
-    covariance = normal.step(range(fitted))[1]
+    covariance = normal.covariance(range(fitted))
+    if lattice.kappa is not None:
+        cut = theta[0] * np.linalg.solve(normal.signal[:fitted, :fitted], normal.signal[:fitted, -1])
+        covariance += np.outer(cut, cut)
     return WeakFit(theta, exponent, covariance, normal, residuals, _at(lattice, theta), converged)
 
 
@@ -189,9 +206,9 @@ class Block:
         if fit_gamma:
             moved = [lattice.measure(clean.by_gamma(f), kind) for kind, f in right.items()]
             columns.insert(len(terms), np.sum(moved, 0) - lattice.measure(clean.by_gamma(U), "rate"))
-        g = np.stack([factor.whiten(column).ravel() for column in columns])
+        whitened = np.stack([factor.whiten(column) for column in columns])
 
-        noise = np.zeros((len(g), len(g)))
+        noise = np.zeros((len(columns), len(columns)))
         for draw in draws:
             drawn = self.noise * draw.standard_normal(self.pixels.shape)
             everywhere = np.broadcast_to(rows, (lattice.counts[0], *rows.shape[1:]))
@@ -205,7 +222,7 @@ class Block:
                 columns.insert(len(terms), np.zeros(lattice.counts))
             h = np.stack([factor.whiten(column).ravel() for column in columns])
             noise += h @ h.T / len(draws)
-        return Normal(g @ g.T, noise, g @ z.ravel(), float(np.sum(z**2)), lattice.size), z
+        return Normal(*grouped(whitened, z, lattice.step[0]), noise, float(np.sum(z**2)), lattice.size), z
 
     def _windows(self, slope: Floats) -> Floats:
         return self.lattice.windows(slope) if slope.size > 1 else slope.reshape((1,) * 6)
