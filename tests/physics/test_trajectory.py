@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from phasemill.core.errors import InputError
 from phasemill.transport.modes import Boundary, Modes, decay
@@ -127,6 +128,23 @@ def test_sigma_is_calibrated_and_kappa_unbiased(boundary: Boundary) -> None:
     assert abs(z.mean()) < 4 / np.sqrt(draws)
     assert np.mean([fit.noise for fit in fits]) == pytest.approx(noise, rel=0.01)
     assert np.mean([fit.chi2 for fit in fits]) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "neumann"])
+def test_scatter_covers_noise_that_is_blurred_in_space(boundary: Boundary) -> None:
+    frames, rng, fits = smoothing(0.3, boundary), np.random.default_rng(8), []
+    for _ in range(60):
+        noise = gaussian_filter(rng.standard_normal(frames.shape), (0, 1, 1), mode="wrap")
+        fits.append(recover_trajectory(frames + 0.1 * noise, **OPTIONS, substeps=SUBSTEPS, boundary=boundary))
+    z = np.array([(fit.kappa - 0.3) / fit.scatter for fit in fits])
+    assert 0.7 < np.sqrt(np.mean(z**2)) < 1.4
+    assert np.mean([fit.scatter / fit.sigma for fit in fits]) > 2
+    assert abs(np.mean([fit.correlation for fit in fits])) < 0.1
+
+
+def test_noise_that_is_correlated_in_time_is_seen() -> None:
+    noise = gaussian_filter(np.random.default_rng(9).standard_normal((FRAMES, *SHAPE)), (1, 0, 0))
+    assert recover_trajectory(smoothing(0.3) + 0.1 * noise, **OPTIONS, substeps=SUBSTEPS).correlation > 0.5
 
 
 def test_sigma_is_proportional_to_the_noise_that_is_given() -> None:

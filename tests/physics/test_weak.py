@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ SMOOTH = Lattice((21, 24, 22), (4, 4), (8, 5), DX, INTERVAL)
 EXACT = Lattice((21, 24, 22), (2, 3), (1, 5), DX, INTERVAL, 0.0, 3)
 
 
+@cache
 def heat(size: int, frames: int, kappa: float = KAPPA, seed: int = 0, interval: float = INTERVAL) -> np.ndarray:
     """Exact frames of the periodic, spatially discrete heat equation from a Voronoi field, (time, x, y)."""
     start = voronoi(np.random.default_rng(seed), size=size, dx=DX, grains=(size // 4, size // 4))

@@ -32,6 +32,8 @@ class TrajectoryFit:
     kappa: float
     sigma: float
     """One standard deviation of kappa (Laplace approximation); infinite where the misfit does not curve upwards."""
+    correlation: float
+    """Of the residual between neighbouring frames: about 0 for noise that is white in time."""
     scatter: float
     """The same from the scatter between the modes, for noise of any colour; not below `sigma`."""
     noise: float
@@ -86,6 +88,7 @@ def recover_trajectory(
     return TrajectoryFit(
         kappa=best.kappa,
         sigma=sigma,
+        correlation=float(np.sum(residual[1:] * residual[:-1]) / max(np.sum(residual**2), 1e-300)),
         scatter=max(sigma, scatter),
         noise=noise,
         chi2=float(np.sum(residual**2) / (noise**2 * degrees)),
@@ -128,16 +131,13 @@ class Misfit:
     def scatter(self, kappa: float) -> float:
         """Standard deviation of J' from what the modes add to it, J'_k = -2 sum_t (u_t - G^t a) a dG^t/dkappa.
 
-        Modes are independent whatever the spectrum of the noise. Those that show no field, a^2 sum_t G^2t < 25 times
-        the noise, add to J' with one sign if the noise is correlated in time, so their sum counts as a whole.
+        Modes are independent whatever the spectrum of the noise; noise that is correlated in time biases kappa besides.
         """
         factor, slope, _ = decay(kappa, self.eigenvalues, self.interval, self.substeps)
         time = np.arange(len(self.coefficients))[:, None]
         amplitudes, residual = self.project(kappa)
         scores = -2 * amplitudes * np.sum(residual * time * factor ** np.maximum(time - 1, 0) * slope, axis=0)
-        strength = amplitudes**2 * np.sum(factor ** (2 * time), axis=0)
-        empty = strength < 25 * np.mean(residual**2, axis=0)
-        return float(np.sqrt(np.sum(scores**2) + np.sum(scores[empty]) ** 2))
+        return float(np.sqrt(np.sum(scores**2)))
 
     def stable(self, bounds: tuple[float, float]) -> tuple[float, float]:
         """The part of the bounds in which Euler steps are stable, kappa lambda_max Dt / K <= 2."""

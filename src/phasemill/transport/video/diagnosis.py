@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import chi2 as chi2_distribution
+from scipy.stats import norm
+from scipy.stats import t as student
 
 from phasemill.core.video import Video
 from phasemill.transport.video.bumps import Floats
 from phasemill.transport.video.equations import MEANINGS, Equation
+from phasemill.transport.video.least_squares import LEAST_GROUPS
 from phasemill.transport.video.weak import WeakFit
 
 SIGNIFICANT, RELEVANT = 5.0, 0.01
@@ -61,11 +64,22 @@ def missing_terms(fit: WeakFit, equation: Equation) -> tuple[MissingTerm, ...]:
         if apart <= 1e-9 * signal[column, column]:  # it cannot be told from the fitted terms, or it is noise alone
             found.append(MissingTerm(name, MEANINGS[name], 0.0, 0.0, False))
             continue
-        step, covariance = fit.normal.step([*own, column])[0], fit.normal.covariance([*own, column])
-        t = float(step[-1] / np.sqrt(covariance[-1, -1]))
+        step, white = fit.normal.step([*own, column])
+        # where groups of bumps err alike their scatter says nothing about chance, so chi^2 is the other measure
+        alike = float(step[-1] / np.sqrt(white[-1, -1] * max(1.0, fit.chi2)))
+        variance = fit.normal.covariance([*own, column])[-1, -1]
+        scattered = _as_normal(float(step[-1] / np.sqrt(variance)), len(fit.normal.scores) - 1)
+        t = max(alike, scattered, key=abs)
         share = float(abs(step[-1]) * np.sqrt(apart) / _rate(fit, len(equation.terms)))
         found.append(MissingTerm(name, MEANINGS[name], t, share, abs(t) >= SIGNIFICANT and share >= RELEVANT))
     return tuple(found)
+
+
+def _as_normal(t: float, degrees: int) -> float:
+    """The deviation of a normal variable that is as unlikely as Student's t with so many degrees of freedom."""
+    if degrees < LEAST_GROUPS:  # the variance is no empirical one
+        return t
+    return float(np.sign(t) * norm.isf(max(student.sf(abs(t), degrees), 1e-300)))
 
 
 def whiteness(residuals: Sequence[Floats]) -> dict[str, float]:

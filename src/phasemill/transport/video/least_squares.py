@@ -13,9 +13,11 @@ from scipy.linalg import cholesky_banded, lapack
 
 from phasemill.transport.video.bumps import Floats, Lattice
 
-GROUP = (8, 3)
+GROUP = (8, 2)
 """Frames, and bumps along x and along y, of a group: more than the noise may be correlated over."""
-LEAST_GROUPS = 12
+LEAST_GROUPS = 8
+WHITE = 1.2
+"""Reduced chi^2 up to which the noise counts as white: the scatter of few groups is a worse measure than the model."""
 
 
 class Factor:
@@ -106,11 +108,11 @@ class Normal:
         """The covariance of `step`, with variances not below those of the sandwich I^-1 (sum_g s_g s_g^T) I^-1.
 
         s_g is the score of group g after the step. That holds for noise of any colour that is short against a group.
-        With fewer than `LEAST_GROUPS` groups the variances are multiplied by the reduced q instead. Source: White,
-        Econometrica 48 (1980) 817.
+        With fewer than `LEAST_GROUPS` groups, or a reduced q below `WHITE`, the variances are multiplied by the
+        reduced q instead. Source: White, Econometrica 48 (1980) 817.
         """
         step, formal = self.step(columns)
-        if (groups := len(self.scores)) < LEAST_GROUPS:
+        if (groups := len(self.scores)) < LEAST_GROUPS or self.q < WHITE * self.tests:
             return formal * max(1.0, self.q / self.tests)
         pick = np.ix_(columns, columns)
         parts = self.informations[:, pick[0], pick[1]] - self.noise[pick] / groups

@@ -32,6 +32,8 @@ Intensity = Literal["identity", "affine", "gamma"]
 
 BLOCK, BLOCKS = 96, 9
 """Largest side of a block in cells, most blocks that are used."""
+CORRELATED = 0.1
+"""Correlation of the trajectory's residual between frames from which its noise is not white in time."""
 DARK, MOST_DARK = 4.0, 0.005
 """For an unknown gamma: pixels below this many sigma of the noise are dark, and most that may be so."""
 REACH = 7.0
@@ -165,7 +167,7 @@ def recover_video(
     estimates = tuple(_estimate(_bumps(fit.lattice), fit, equation, sign) for fit in fits)
     values, sigmas = _named(best, equation, sign)
     for other in estimates:  # what two sets of bumps disagree beyond chance is an error of the method
-        apart = np.square(np.subtract(other.values, values)) - np.square(sigmas) - np.square(other.sigmas)
+        apart = np.square(np.subtract(other.values, values)) - 4 * (np.square(sigmas) + np.square(other.sigmas))
         sigmas = tuple(np.sqrt(np.square(sigmas) + np.maximum(apart, 0)))
     sigmas = tuple(np.hypot(sigmas, systematic(video, best, missing, len(equation.terms)) * np.abs(values)))
     names = equation.names
@@ -191,6 +193,12 @@ def recover_video(
             notes.append(
                 f"The whole trajectory with a {boundary} border gives {trajectory.kappa:.4g}, the bumps inside give "
                 f"{values[0]:.4g}: the border is probably not {boundary}, so the bumps' answer is given."
+            )
+            method = f"weak form, {_bumps(best.lattice)}"
+        elif trajectory.correlation > CORRELATED:
+            notes.append(
+                "The noise is correlated in time, which biases the fit of the whole trajectory: the bumps' answer is "
+                "given."
             )
             method = f"weak form, {_bumps(best.lattice)}"
         else:
