@@ -367,3 +367,25 @@ def test_the_simulated_data_sets(tmp_path: Path) -> None:
         for item in result.coefficients:
             assert item.truth is not None
             assert item.value == pytest.approx(item.truth, rel=0.01)
+
+
+def test_clipped_pixels_decide_nothing() -> None:
+    """An Allen-Cahn film whose bulk phases are clipped asks for a term that clipping alone makes."""
+    frames, interval, _ = reacting("allen_cahn")
+    clipped = Video(np.clip(noisy(frames, 0.02), -0.9, 0.9), "clipped", bits=8, levels=(-0.9, 0.9))
+    result = recover_video(clipped, dx=1.0, interval=interval, physics="allen_cahn")[0]
+    assert not result.fits
+    assert result.verdict.startswith("not decided:")
+
+
+def test_time_as_the_last_axis_is_suspected() -> None:
+    swapped = np.moveaxis(noisy(window()[:21], 0.01), 0, -1)
+    assert any("np.moveaxis" in note for note in recover(swapped).notes)
+    assert not any("np.moveaxis" in note for note in recover(noisy(window()[:21], 0.01)).notes)
+
+
+def test_values_that_cannot_be_the_field_are_mentioned() -> None:
+    frames, interval, _ = reacting("allen_cahn")
+    for pixels, mentioned in ((frames, False), ((frames + 1) / 2, True), (3 * frames, True)):
+        result = recover_video(Video(noisy(pixels, 0.01), "x"), dx=1.0, interval=interval, physics="allen_cahn")[0]
+        assert any("--values" in note for note in result.notes) == mentioned

@@ -28,7 +28,7 @@ def test_python_examples_run(smoke_run: Path, code: str) -> None:
 
 
 def test_a_coefficient_is_recovered_from_a_data_set(smoke_run: Path) -> None:
-    (words,) = re.findall(r"^phasemill (recover data/\S+ --sim) \d+", README, re.MULTILINE)
+    (words,) = re.findall(r"^phasemill (recover data/\S+voronoi_heat\S+ --sim) \d+", README, re.MULTILINE)
     environment = {**os.environ, "PYTHONPATH": str(smoke_run / "src")}
     command = [sys.executable, "-m", "phasemill", *words.replace("/laptop/", "/smoke/").split(), "7"]
     done = subprocess.run(command, cwd=smoke_run, capture_output=True, text=True, env=environment)
@@ -37,7 +37,7 @@ def test_a_coefficient_is_recovered_from_a_data_set(smoke_run: Path) -> None:
     assert found, done.stdout
     value, sigma, truth = map(float, found.groups())
     assert abs(value - truth) < 3 * sigma
-    assert (smoke_run / "voronoi_heat_recovery/recovery.html").is_file()
+    assert (smoke_run / "voronoi_heat.zarr_sim7_recovery/recovery.html").is_file()
 
 
 def test_every_linked_file_exists() -> None:

@@ -171,7 +171,7 @@ rule transport_trained_evaluate:
         "logs/{scale}/transport/transport_trained.tsv"
     conda:
         "../../environment.yml"
-    threads: 2
+    threads: 1
     resources:
         **site(),
         mem_mb=memory(4000, paper=6000),
@@ -179,7 +179,7 @@ rule transport_trained_evaluate:
     params:
         spec=spec("transport_trained"),
         folder=lambda wildcards, output: os.path.dirname(output.metrics),
-        threads=2,
+        threads=1,
         device=CONFIG.device,
     shell:
         "python -m phasemill evaluate transport_trained --spec {params.spec:q} --data {input.zarr}"

@@ -101,6 +101,7 @@ def _lines(result: Recovery) -> list[str]:
     """What the terminal shows."""
     lines = [
         f"{result.video}: {result.frames} frames of {result.cells[0]} x {result.cells[1]}, {result.equation}",
+        f"  verdict: {result.verdict}",
         *(
             f"  {item.name} = {item.value:.5g} +- {item.sigma:.2g}"
             + (f"   (truth {item.truth:.5g})" if item.truth is not None else "")
@@ -108,6 +109,5 @@ def _lines(result: Recovery) -> list[str]:
         ),
         f"  direction: {result.direction}; method: {result.method}",
         f"  reduced chi^2 {result.chi2:.3g}; whiteness p {result.whiteness['p']:.2g}; pixel noise {result.noise:.2g}",
-        f"  verdict: {result.verdict}",
     ]
     return [*lines, *(f"  note: {note}" for note in result.notes)]

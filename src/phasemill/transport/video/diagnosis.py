@@ -26,6 +26,8 @@ CHANCE = 4.0
 """... which also exceeds its own standard deviation by this factor."""
 COMPRESSED = 10.0
 """Reduced chi^2 from which the errors of a codec, which are no noise, drown the changes of a film."""
+FREE_OF_NOISE = 1e3
+"""Reduced chi^2 of a fit that is right: beyond it the noise is smaller than the errors of any method."""
 CLIPPED = 0.02
 """Share of black and white pixels from which they are mentioned."""
 LAGS = 3
@@ -141,7 +143,12 @@ def judge(
     needed = sorted((term for term in missing if term.needed), key=lambda term: -abs(term.t))
     rest = unexplained(best, len(equation.terms))
     part = systematic(video, best, missing, len(equation.terms))
-    notes = [*_about_noise(chi2, scale, part), *_about_bumps(best, fits), *_about_pixels(video)]
+    clipped = clipped_share(video)
+    notes = [*_about_noise(chi2, scale, part), *_about_bumps(best, fits), *_about_axes(video)]
+    if clipped >= CLIPPED:
+        notes.append(
+            f"{100 * clipped:.0f} % of the pixels are black or white: where pixels are clipped, the answer is biased."
+        )
     if video.lossy and best.chi2 > COMPRESSED:
         sentence = (
             f"the numbers are not to be trusted: the errors of the compression are {best.chi2**0.5:.0f} times what "
@@ -152,6 +159,11 @@ def judge(
     elif direction != "auto" and (direction == "sharpening") != sharpening:
         seen = "sharpens" if sharpening else "smooths"
         sentence = f"the physics does not fit: --direction is {direction}, but the field {seen}; use --direction auto"
+    elif needed and clipped >= CLIPPED:
+        sentence = (
+            f"not decided: {100 * clipped:.0f} % of the pixels are clipped, which alone can look like the term "
+            f"{needed[0].term} that the residual asks for; store the field with room below black and above white"
+        )
     elif needed:
         term = needed[0]
         sentence = (
@@ -174,7 +186,9 @@ def judge(
 
 def _about_noise(chi2: float, scale: float, part: float) -> list[str]:
     notes = []
-    if chi2 > 1.3:
+    if chi2 > FREE_OF_NOISE and part == 0:
+        notes.append("The pixels are practically free of noise, so chi^2 and whiteness say nothing here.")
+    elif chi2 > 1.3:
         notes.append(
             f"The residual is {chi2:.3g} times (in chi^2) what white noise of the measured size gives, because of its "
             "colour, rounding, compression, or the equation: sigma is therefore taken from the scatter between parts "
@@ -203,15 +217,24 @@ def _about_bumps(best: WeakFit, fits: Sequence[WeakFit]) -> list[str]:
     return []
 
 
-def _about_pixels(video: Video) -> list[str]:
+def clipped_share(video: Video) -> float:
+    """Share of the pixels that are black or white, if both are known."""
     if video.levels is None:
-        return []
+        return 0.0
     black, white = np.sort(video.levels)
     least = 1e-9 * (white - black)
-    clipped = float(np.mean((video.frames <= black + least) | (video.frames >= white - least)))
-    if clipped < CLIPPED:
+    return float(np.mean((video.frames <= black + least) | (video.frames >= white - least)))
+
+
+def _about_axes(video: Video) -> list[str]:
+    """A hint where the last axis looks like time: the others are equal, and its neighbours differ least."""
+    time, x, y = video.frames.shape
+    steps = [float(np.mean(np.abs(np.diff(video.frames, axis=axis)))) for axis in range(3)]
+    if time != x or x == y or steps[2] > 0.8 * min(steps[:2]):
         return []
-    return [f"{100 * clipped:.0f} % of the pixels are black or white: where pixels are clipped, the answer is biased."]
+    return [
+        "The last axis looks like time: arrays are (time, x, y); np.moveaxis(a, -1, 0) turns (x, y, time) into that."
+    ]
 
 
 def _rate(fit: WeakFit, count: int) -> float:

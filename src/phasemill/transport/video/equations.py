@@ -170,3 +170,19 @@ AFFINE: dict[Physics, Equation] = {
         reach=2,
     ),
 }
+
+PHASES: dict[Physics, tuple[float, float]] = {"fisher": (0, 1), "allen_cahn": (-1, 1), "cahn_hilliard": (-1, 1)}
+
+
+def about_range(frames: Floats, physics: Physics, intensity: str) -> list[str]:
+    """A hint where the values cannot be those of the field: the reaction or double well fixes their unit."""
+    if physics not in PHASES or intensity == "affine":
+        return []
+    low, high = PHASES[physics]
+    seen = np.quantile(frames, [0.01, 0.99])
+    if low - 0.5 <= seen[0] and seen[1] <= high + 0.5 and (low == 0 or seen[0] < 0):
+        return []
+    return [
+        f"The values lie between {seen[0]:.3g} and {seen[1]:.3g}, but the phases of {physics} are {low} and {high}: "
+        "say with --values which field values black and white are, or use --intensity affine."
+    ]

@@ -21,7 +21,7 @@ from phasemill.transport.video.diagnosis import (
     unexplained,
     whiteness,
 )
-from phasemill.transport.video.equations import AFFINE, EQUATIONS, MISSING, Equation, Physics
+from phasemill.transport.video.equations import AFFINE, EQUATIONS, MISSING, Equation, Physics, about_range
 from phasemill.transport.video.forecast import Forecast, forecast
 from phasemill.transport.video.noise import pixel_noise
 from phasemill.transport.video.weak import Pixels, WeakFit, fit_weak
@@ -211,6 +211,7 @@ def recover_video(
 
     verdict = judge(video, equation, fits, best, missing, direction, sharpening, (values[0], sigmas[0]), chi2, scale)
     notes += verdict.notes
+    notes += about_range(frames, physics, intensity)
     if intensity == "affine" and physics == "heat":
         notes.append("The heat equation is the same for gain u + offset, so --intensity affine changes nothing.")
     if video.longer:
