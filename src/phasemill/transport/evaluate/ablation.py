@@ -53,7 +53,7 @@ def substeps(job: SubstepsJob, data: Path, output: Path, *, threads: int = 1) ->
         ),
         "answer": (
             f"Forward, the mean error falls from {mae(forward[min(counts)]):.2g} at K = {min(counts)} to "
-            f"{mae(forward[finest]):.2g} at K = {finest} and stays there; in the stable direction it ends at "
+            f"{mae(forward[finest]):.2g} at K = {finest}; in the stable direction it ends at "
             f"{mae(scores['reverse'][finest]):.1g}, because the operator is then the solver's own."
         ),
         "headline": [

@@ -27,7 +27,7 @@ CHANCE = 4.0
 COMPRESSED = 10.0
 """Reduced chi^2 from which the errors of a codec, which are no noise, drown the changes of a film."""
 FREE_OF_NOISE = 1e3
-"""Reduced chi^2 of a fit that is right: beyond it the noise is smaller than the errors of any method."""
+"""Reduced chi^2 beyond which noise is not what limits the fit."""
 CLIPPED = 0.02
 """Share of black and white pixels from which they are mentioned."""
 LAGS = 3
@@ -186,8 +186,11 @@ def judge(
 
 def _about_noise(chi2: float, scale: float, part: float) -> list[str]:
     notes = []
-    if chi2 > FREE_OF_NOISE and part == 0:
-        notes.append("The pixels are practically free of noise, so chi^2 and whiteness say nothing here.")
+    if chi2 > FREE_OF_NOISE:
+        notes.append(
+            "The noise of the pixels is far below what any method resolves, so chi^2 and whiteness say nothing here: "
+            "sigma is taken from the scatter between parts of the data."
+        )
     elif chi2 > 1.3:
         notes.append(
             f"The residual is {chi2:.3g} times (in chi^2) what white noise of the measured size gives, because of its "
