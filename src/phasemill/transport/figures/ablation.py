@@ -45,6 +45,7 @@ def _against_the_paper(output: Path, folder: Path, metrics: dict[str, Any]) -> f
     printed = [(int(c), papers[name]) for c in counts if (name := f"transport.substeps.mae_k{c}") in papers]
     ax.loglog(*zip(*printed, strict=True), figures.MARKERS[1], color=figures.PALETTE[1], label="paper, Table 3")
     ax.set(xlabel="K, sub-steps per frame interval", ylabel="mean |error| of kappa")
+    _ticks(ax, k)
     ax.legend()
     caption = (
         "All videos, sharpening ones predicted forward in the unstable direction. The band is that of sets of as many "
@@ -62,5 +63,12 @@ def _sweep(output: Path, scores: dict[str, Any], label: str, title: str, caption
         style = {"marker": marker, "fillstyle": "none", "linestyle": "--" if name.endswith("reverse") else "-"}
         ax.loglog([int(key) for key in scores[mode]], values, label=name, **style)
     ax.set(xlabel=label, ylabel="mean |error| of kappa")
+    _ticks(ax, [int(key) for key in scores["reverse"]])
     ax.legend()
     return figures.entry(output, "sweep", figure, title, caption)
+
+
+def _ticks(ax: Axes, values: list[int]) -> None:
+    """The values themselves along the logarithmic axis, not powers of ten."""
+    ax.set_xticks(values, [str(value) for value in values])
+    ax.set_xticks([], minor=True)
