@@ -166,6 +166,8 @@ def recover_video(
     sign = -1.0 if sharpening else 1.0
     estimates = tuple(_estimate(_bumps(fit.lattice), fit, equation, sign) for fit in fits)
     values, sigmas = _named(best, equation, sign)
+    if video.lossy:  # the errors of a codec follow the picture, so groups of bumps share them
+        sigmas = tuple(np.multiply(sigmas, max(1.0, best.chi2**0.5 / best.scale)))
     for other in estimates:  # what two sets of bumps disagree beyond chance is an error of the method
         apart = np.square(np.subtract(other.values, values)) - 4 * (np.square(sigmas) + np.square(other.sigmas))
         sigmas = tuple(np.sqrt(np.square(sigmas) + np.maximum(apart, 0)))
