@@ -163,7 +163,7 @@ def recover(
     options = {"physics": physics, "direction": direction, "boundary": boundary, "intensity": intensity}
     with replacing(folder) as partial:
         film = read_video(video, sim=sim, variable=variable, values=values)
-        lines, figures = recover_file(film, partial, dx=dx, interval=dt, **options)  # type: ignore[arg-type]
+        lines, figures = recover_file(film, partial, dx=dx, interval=dt, **options)  # type: ignore[arg-type]  # typer checked them
         write_recovery_page(partial, figures)
     typer.echo("\n".join([*lines, str(folder / "recovery.html")]))
 

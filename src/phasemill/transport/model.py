@@ -32,7 +32,7 @@ class PeriodicConvolution(nn.Conv2d):
 
     def forward(self, images: Tensor) -> Tensor:
         """(image, channels_in, x, y) -> (image, channels, x, y)."""
-        convolved: Tensor = _Periodic.apply(images, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        convolved: Tensor = _Periodic.apply(images, self.weight, self.bias)  # type: ignore[no-untyped-call]  # untyped in torch
         return convolved
 
 

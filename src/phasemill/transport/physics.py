@@ -14,8 +14,11 @@ Floats = NDArray[np.float64]
 
 
 def laplacian(phi: NDArray[Any], dx: float) -> Floats:
-    """lap phi_ij = (phi_i-1,j + phi_i+1,j + phi_i,j-1 + phi_i,j+1 - 4 phi_ij) / dx^2, periodic (SAFE-PIT-CM, eq. 2)."""
-    neighbours = (np.roll(phi, 1, 0) + np.roll(phi, -1, 0)) + (np.roll(phi, 1, 1) + np.roll(phi, -1, 1))
+    """lap phi_ij = (phi_i-1,j + phi_i+1,j + phi_i,j-1 + phi_i,j+1 - 4 phi_ij) / dx^2, periodic (SAFE-PIT-CM, eq. 2).
+
+    Over the last two axes of `phi` (..., x, y); dx is the grid spacing.
+    """
+    neighbours = (np.roll(phi, 1, -2) + np.roll(phi, -1, -2)) + (np.roll(phi, 1, -1) + np.roll(phi, -1, -1))
     return np.asarray((neighbours - 4 * phi) / dx**2)
 
 

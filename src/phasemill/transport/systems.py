@@ -7,6 +7,7 @@ Space is periodic with the five-point Laplacian, whose largest eigenvalue is lam
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, get_args
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from phasemill.core.errors import InputError
 from phasemill.core.kernels import kernel
-from phasemill.transport.physics import dirichlet_energy, lambda_max
+from phasemill.transport.physics import lambda_max, laplacian
 
 Floats = NDArray[np.float64]
 Parameters = Sequence[float] | Floats
@@ -24,7 +25,7 @@ STABLE: dict[Scheme, float] = {"euler": 2.0, "runge_kutta": 2.785}
 """Largest step times decay rate at which a scheme does not grow (real axis)."""
 
 
-class System:
+class System(ABC):
     """u_t = f(u; theta) on a periodic square, with a few scalar parameters theta."""
 
     name: ClassVar[str]
@@ -36,33 +37,19 @@ class System:
     """Of the compiled twin of `rhs`, in `_rate`."""
 
     @staticmethod
+    @abstractmethod
     def rhs(state: Floats, theta: Parameters, dx: float) -> Floats:
         """f(u; theta) of a state (batch, field, x, y)."""
-        raise NotImplementedError
 
     @staticmethod
+    @abstractmethod
     def stiffness(theta: Parameters, dx: float) -> float:
         """The largest decay rate of the linearised equation (1/time), which bounds an explicit step."""
-        raise NotImplementedError
 
     @classmethod
     def stable_step(cls, theta: Parameters, dx: float, scheme: Scheme = "euler") -> float:
         """The longest stable time step of an explicit scheme: 2 / stiffness for Euler."""
         return STABLE[scheme] / cls.stiffness(theta, dx)
-
-
-def laplacian(phi: Floats, dx: float) -> Floats:
-    """lap phi by the five-point stencil, periodic, over the last two axes."""
-    neighbours = (np.roll(phi, 1, -2) + np.roll(phi, -1, -2)) + (np.roll(phi, 1, -1) + np.roll(phi, -1, -1))
-    return np.asarray((neighbours - 4 * phi) / dx**2)
-
-
-def free_energy(u: Floats, eps2: float, dx: float) -> float:
-    """E = sum ((u^2 - 1)^2 / 4 + eps^2 / 2 |grad u|^2) dx^2 of one field (x, y).
-
-    Allen-Cahn is u_t = -M dE/du and Cahn-Hilliard u_t = M lap dE/du, so that E falls in both.
-    """
-    return float(np.sum((u**2 - 1) ** 2) / 4 * dx**2) + eps2 * dirichlet_energy(u, dx)
 
 
 @kernel

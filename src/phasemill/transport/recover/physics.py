@@ -104,8 +104,10 @@ def fit_instruments(
 
     for _ in range(ROUNDS):
         earlier = operator.predict(y[:-2], theta)
+        # mypy gives a lambda with a default no type; the default binds the value of this round
         sensitivity = jacobian_of(lambda at, earlier=earlier: operator.predict(earlier, at) / scale, theta)  # type: ignore[misc]
         instruments = np.linalg.qr(sensitivity)[0]
+        # as above
         fit = gauss_newton(lambda at, z=instruments: z.T @ residual(at).ravel(), theta, tolerance=tolerance)  # type: ignore[misc]
         theta, evaluations = fit.parameters, evaluations + fit.evaluations + theta.size + 2
     r = residual(theta)
