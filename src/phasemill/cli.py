@@ -79,15 +79,27 @@ def evaluate(
     output: Annotated[Path, typer.Option(help="Folder that gets metrics.json, claims.csv and fields.zarr.")],
     scale: Annotated[Scale, typer.Option(help="Scale at which the claims are judged.")],
     model: Annotated[Path | None, typer.Option(help="Trained model.")] = None,
+    models: Annotated[list[Path] | None, typer.Option(help="Trained models, one option each.")] = None,
     tokens: Annotated[Path | None, typer.Option(help="Trained amortised estimators.")] = None,
     history: Annotated[Path | None, typer.Option(help="History of the training.")] = None,
     compare: Annotated[Path | None, typer.Option(help="metrics.json of a benchmark to compare with.")] = None,
+    recorded: Annotated[
+        list[Path] | None, typer.Option(help="Records of long runs, one option each; shown and marked as recorded.")
+    ] = None,
     threads: Threads = 1,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; for evaluations that use a GPU.")] = None,
 ) -> None:
     """Evaluate a benchmark: fields, metrics and claims."""
     job = _find("evaluate", name, threads)
-    given = {"model": model, "tokens": tokens, "history": history, "compare": compare, "device": device}
+    given = {
+        "model": model,
+        "models": models or None,
+        "tokens": tokens,
+        "history": history,
+        "compare": compare,
+        "recorded": recorded or None,
+        "device": device,
+    }
     extra = _fitting(name, job, given)
     from phasemill.report import claims
 
@@ -168,6 +180,84 @@ def recover(
     typer.echo("\n".join([*lines, str(folder / "recovery.html")]))
 
 
+@app.command()
+def evolve(
+    field: Annotated[
+        Path, typer.Argument(metavar="INPUT", help="2-D or 3-D field: .npy, .npz, .zarr, .tif (also stacks) or .vti.")
+    ],
+    until: Annotated[float, typer.Option(help="Time to reach; demixing begins at about 1, with eps 3 and mobility 1.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Zarr store to write, such as out.zarr.")],
+    system: Annotated[Literal["spinodal"], typer.Option(help="spinodal: Cahn-Hilliard demixing.")] = "spinodal",
+    solver: Annotated[
+        Literal["rkl2", "euler", "spectral", "network"],
+        typer.Option(help="rkl2: adaptive, right and fast; network: trained, for periodic 3-D boxes."),
+    ] = "rkl2",
+    every: Annotated[float | None, typer.Option(help="Time between stored frames; default: 50 intervals.")] = None,
+    boundary: Annotated[Literal["periodic", "noflux"], typer.Option(help="noflux: walls.")] = "periodic",
+    eps: Annotated[float | None, typer.Option(help="Interface width; default: 3 cells, at least 2.")] = None,
+    mobility: Annotated[float, typer.Option(help="M; doubling it halves all times.")] = 1.0,
+    dx: Annotated[float | None, typer.Option(help="Size of a cell; default: as in the file, else 1.")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="Of rkl2; default 1e-4. Long runs can do with 1e-3.")] = None,
+    dt: Annotated[float | None, typer.Option(help="Time step of euler and spectral; default: a safe one.")] = None,
+    model: Annotated[str | None, typer.Option(help="For network: raw, features, stride, or a file.")] = None,
+    variable: Annotated[str | None, typer.Option(help="Array name, for a file with several.")] = None,
+    sim: Annotated[int | None, typer.Option(help="Simulation number, for a .zarr with several.")] = None,
+    time: Annotated[float | None, typer.Option(help="Frame to begin from, for a .zarr with a time axis.")] = None,
+    threads: Threads = 1,
+) -> None:
+    """Evolve a field of your own into a Zarr store with energy, mean and interface area.
+
+    The field is a concentration, 0 and 1 in the two phases; pictures are stretched to that. Interrupt at will: the
+    same command goes on where an rkl2 run stopped. Then: phasemill view OUT.zarr
+
+        phasemill evolve start.npy --until 50 -o out.zarr
+    """
+    use_threads(threads)
+    from phasemill.spinodal.command import evolve_file
+
+    lines = evolve_file(
+        field, output, variable=variable, sim=sim, time=time, eps=eps, mobility=mobility, dx=dx, boundary=boundary,
+        solver=solver, until=until, every=every, tolerance=tolerance, dt=dt, model=model, threads=threads,
+    )  # fmt: skip
+    typer.echo("\n".join(lines))
+
+
+@app.command()
+def view(
+    path: Annotated[Path, typer.Argument(metavar="OUT.zarr", help="Any Zarr store with a 2-D or 3-D field.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help=".html (default, beside the store), .png (one frame) or .gif.")
+    ] = None,
+    export: Annotated[Path | None, typer.Option(help="For ParaView: .vti (one frame) or .pvd (all frames).")] = None,
+    time: Annotated[float | None, typer.Option(help="Frame of a .png or .vti, the nearest; default: the last.")] = None,
+    variable: Annotated[str | None, typer.Option(help="Which field; default: phi, or the only one.")] = None,
+    sim: Annotated[int | None, typer.Option(help="Simulation number, for a store with several.")] = None,
+) -> None:
+    """Look at a field: isosurface and slices as a page, PNG or GIF; or write it for ParaView.
+
+    phasemill view out.zarr
+    """
+    use_threads(1)
+    from phasemill.report import view as viewer
+
+    source = viewer.open_source(path, variable, sim)
+    if export is not None:
+        typer.echo(viewer.export(source, export, time))
+    if output is not None or export is None:
+        typer.echo(viewer.view(source, output or path.with_suffix(".html"), time))
+
+
+@app.command()
+def record(
+    folder: Folder,
+    output: Annotated[Path, typer.Option("--output", "-o", help="results/recorded/WING/BENCHMARK_NAME.json")],
+) -> None:
+    """Keep the numbers of a long run in a small file, which later pages of its benchmark show as recorded."""
+    from phasemill.spinodal.recorded import keep
+
+    typer.echo(keep(folder, output))
+
+
 @app.command("spec")
 def print_spec(
     job: str,
@@ -227,8 +317,9 @@ def _fitting(name: str, job: Callable[..., Any], given: dict[str, Any]) -> dict[
             raise InputError(
                 f"{name} needs --{option}; the workflow's own command line is shown by: snakemake -n -p {name}"
             )
-        if isinstance(value, Path) and not value.exists():
-            raise InputError(f"--{option} {value} does not exist; make it with: snakemake -c all -- {value}")
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, Path) and not path.exists():
+                raise InputError(f"--{option} {path} does not exist; make it with: snakemake -c all -- {path}")
     return {option: value for option, value in given.items() if value is not None}
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from phasemill.core import ranks
 from phasemill.core.provenance import git_state
 from phasemill.core.run import (
     Checkpoints,
@@ -161,7 +162,9 @@ def train(
         if state.code:
             log.warning("%s: goes on with other code (%s) than it began with (%s)", label, commit, state.code[-1])
         state.code.append(commit)
-    write_history(history, state.rows)
+    writes = ranks.rank() == 0
+    if writes:
+        write_history(history, state.rows)
     began = time.monotonic() - state.seconds
     remedy = "lower the learning rate or clip the gradients"
 
@@ -171,6 +174,8 @@ def train(
                 if not values.isfinite().all():
                     raise not_finite(label, state.step, f"weight {name}.{parameter}", store, remedy)
         state.seconds = time.monotonic() - began
+        if not writes:
+            return
         content = {"result": vars(state), "sums": sums, "best_weights": best_weights, **_snapshot(training)}
         store.save(state.step, content)
         write_history(history, state.rows)
@@ -179,9 +184,11 @@ def train(
         set_mode(modules, training=True)
         while not state.finished:
             # Here the state is whole. A due validation comes after the save: if it is killed, it is repeated.
-            if stop or store.due(state.step):
+            # Of several processes only the first obeys a signal: the others would stop without it at another step.
+            stopping = bool(stop) and writes
+            if stopping or store.due(state.step):
                 save()
-            if stop:
+            if stopping:
                 log.warning(
                     "%s: %s at step %d of %d, saved as %s", label, stop[0].name, state.step, steps, store.newest
                 )

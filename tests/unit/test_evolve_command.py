@@ -1,0 +1,377 @@
+"""`phasemill evolve` and `phasemill view`: what they write and say, going on after a kill, one sentence per bad input."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imageio.v3
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from phasemill import spinodal
+from phasemill.core import store
+from phasemill.core.errors import InputError
+from phasemill.core.isosurface import BODY, SURFACE, march, render, view_axes
+from phasemill.core.vti import read_vti
+from phasemill.core.weights import save_model
+from phasemill.report import view as viewer
+from phasemill.spinodal import resume
+from phasemill.spinodal.command import evolve_file
+from phasemill.spinodal.initial import perlin_mixture
+from phasemill.spinodal.network import ConvGRU
+from tests.conftest import ROOT
+from tests.unit.test_page import Elements
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+MIXTURE = perlin_mixture(np.random.default_rng(0), (16, 16, 16))
+FLAT = perlin_mixture(np.random.default_rng(1), (24, 16))
+
+
+def made(folder: Path, name: str = "a.npy", array: np.ndarray = MIXTURE) -> Path:
+    np.save(folder / name, array)
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def evolved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that the command has written."""
+    folder = tmp_path_factory.mktemp("evolve")
+    evolve_file(made(folder), folder / "out.zarr", until=1.0, every=0.25)
+    return folder / "out.zarr"
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of few pixels."""
+    for sizes in (viewer.PNG, viewer.GIF, viewer.HTML):
+        monkeypatch.setitem(sizes, "pixels", 48)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network, untrained."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    switches = {"inputs": "features", "output": "staggered", "channels": 4}
+    medium = {"eps": 3.0, "dx": 1.0, "mobility": 1.0, "factor": 2}
+    facts = {"kind": "recurrent", "network": switches, "medium": medium, "interval": 0.5, "downscale": "nearest"}
+    save_model(path, ConvGRU(**switches), {**facts, "mean_range": [0.3, 0.7], "box": 16})
+    return path
+
+
+def test_the_command_writes_a_store_of_the_data_contract(tmp_path: Path) -> None:
+    made(tmp_path)
+    words = ["evolve", "a.npy", "--system", "spinodal", "--until", "0.5", "--every", "0.25", "-o", "out.zarr"]
+    environment = {"PYTHONPATH": str(ROOT / "src"), "PATH": "/usr/bin:/bin", "COLUMNS": "100"}
+    run = subprocess.run(
+        [sys.executable, "-m", "phasemill", *words], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[0] == "out.zarr: 3 frames of 16 x 16 x 16 cells to t = 0.5"
+    assert run.stdout.splitlines()[-1].strip() == "look at it: phasemill view out.zarr"
+    assert "Traceback" not in run.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "out.json", "out.zarr"]
+    dataset = store.open_dataset(tmp_path / "out.zarr")
+    assert dataset.phi.dims == ("sim", "time", "x", "y", "z")
+    assert {str(name): str(array.dtype) for name, array in dataset.data_vars.items()} == {
+        "phi": "float32", "energy": "float64", "mean": "float64", "interface_area": "float64",
+    }  # fmt: skip
+    assert all({"units", "long_name"} <= set(array.attrs) for array in dataset.variables.values())
+    wanted = (
+        "title",
+        "equation",
+        "scheme",
+        "stencil",
+        "eps_over_dx",
+        "save_interval",
+        "seed_rule",
+        "dtype",
+        "references",
+    )
+    assert set(wanted) <= set(dataset.attrs)
+    assert dataset.attrs["warnings"] == "none"
+    assert store.provenance(dataset)["stage"] == "evolve a.npy"
+
+
+def test_python_and_the_command_agree(evolved: Path) -> None:
+    stored = xr.open_zarr(evolved, chunks=None).isel(sim=0, drop=True)
+    inside = spinodal.evolve(MIXTURE, until=1.0, every=0.25)
+    assert inside.phi.dims == ("time", "x", "y", "z")
+    xr.testing.assert_equal(inside, stored)
+    assert set(inside.attrs) <= set(stored.attrs)
+
+
+def test_a_run_that_was_killed_goes_on_bit_equal(
+    tmp_path: Path, evolved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advanced: list[float] = []
+    advance = resume.Rkl2.advance
+
+    def counting(self: Any, duration: float) -> None:
+        if len(advanced) == 2:
+            raise KeyboardInterrupt
+        advanced.append(duration)
+        advance(self, duration)
+
+    monkeypatch.setattr(resume.Rkl2, "advance", counting)
+    with pytest.raises(KeyboardInterrupt):
+        evolve_file(made(tmp_path), tmp_path / "out.zarr", until=1.0, every=0.25)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.resume", "a.npy"]
+    assert len(list(tmp_path.glob(".out.resume/*/frame-*.npz"))) == 3
+    advanced.clear()
+    evolve_file(tmp_path / "a.npy", tmp_path / "out.zarr", until=1.0, every=0.25)
+    assert advanced == [0.25, 0.25]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "out.json", "out.zarr"]
+    assert store.digest(tmp_path / "out.zarr") == store.digest(evolved)
+
+
+@pytest.mark.parametrize("solver", ["euler", "spectral"])
+@pytest.mark.parametrize("boundary", ["periodic", "noflux"])
+def test_every_solver_and_boundary_agree(solver: Any, boundary: Any) -> None:
+    one = spinodal.evolve(FLAT, until=2.0, every=1.0, solver=solver, boundary=boundary)
+    two = spinodal.evolve(FLAT, until=2.0, every=1.0, boundary=boundary)
+    assert float(np.sqrt(((one.phi - two.phi) ** 2).mean())) < 1e-3
+    assert float(np.sqrt(((two.phi[-1] - two.phi[0]) ** 2).mean())) > 0.1
+    assert one.attrs["boundary"] == boundary
+
+
+@pytest.mark.parametrize(
+    ("until", "every", "times"),
+    [
+        (1.0, 0.25, [0, 0.25, 0.5, 0.75, 1.0]),
+        (1.0, 0.4, [0, 0.4, 0.8, 1.0]),
+        (0.3, 0.1, [0, 0.1, 0.2, 0.3]),
+        (0.1, None, np.linspace(0, 0.1, 51)),
+    ],
+)
+def test_frames_lie_at_multiples_of_every_and_at_the_end(until: float, every: float | None, times: Any) -> None:
+    np.testing.assert_allclose(spinodal.evolve(FLAT, until=until, every=every).time, times)
+
+
+def test_the_size_of_a_cell_and_eps_follow_the_file(tmp_path: Path) -> None:
+    evolve_file(made(tmp_path, array=FLAT), tmp_path / "one.zarr", until=0.2, every=0.1, dx=0.5)
+    first = xr.open_zarr(tmp_path / "one.zarr", chunks=None)
+    assert (first.attrs["dx"], first.attrs["eps"], float(first.x[1] - first.x[0])) == (0.5, 1.5, 0.5)
+    evolve_file(tmp_path / "one.zarr", tmp_path / "two.zarr", until=0.2, every=0.1)
+    second = xr.open_zarr(tmp_path / "two.zarr", chunks=None)
+    assert second.attrs["dx"] == 0.5
+    np.testing.assert_array_equal(second.phi[0, 0], first.phi[0, -1])
+    assert "the frame at t = 0.2 of" in second.attrs["warnings"]
+
+
+@pytest.mark.parametrize(
+    ("field", "options", "sentence"),
+    [
+        (np.interp(FLAT, (FLAT.min(), FLAT.max()), (-0.1, 1.1)), {}, "beyond the phases 0 and 1"),
+        (FLAT, {"eps": 1.5}, "interfaces so thin are pinned by the grid"),
+        (FLAT, {"eps": 8.0}, "interfaces hardly fit"),
+        (0.9 + 0.01 * FLAT, {}, "it will level out, not demix"),
+        (np.round(9 * FLAT).astype(int), {}, "are stretched to 0 ... 1"),
+    ],
+)
+def test_doubtful_input_is_evolved_with_a_warning(
+    field: np.ndarray, options: dict[str, Any], sentence: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    result = spinodal.evolve(field, until=0.1, every=0.1, **options)
+    assert sentence in result.attrs["warnings"]
+    assert sentence in caplog.text
+
+
+BAD: list[tuple[np.ndarray, dict[str, Any], str]] = [
+    (np.where(FLAT.mean() < FLAT, np.nan, FLAT), {}, "not finite"),
+    (FLAT[0], {}, "give one 2-D or 3-D field"),
+    (2 * FLAT - 1, {}, "it is a concentration with the phases 0 and 1: use (1 + phi) / 2"),
+    (100 * FLAT, {}, "it is a concentration with the phases 0 and 1: rescale it"),
+    (FLAT, {"until": 0.0}, "until is 0: give the time to reach"),
+    (FLAT, {"until": float("nan")}, "until is nan: give the time to reach"),
+    (FLAT, {"every": 2.0}, "every is 2: give a time between frames above 0 and at most until, 1"),
+    (FLAT, {"every": -1.0}, "every is -1"),
+    (FLAT, {"every": 1e-9}, "frames, above 100000"),
+    (FLAT, {"tolerance": 0.0}, "tolerance is 0: it must be positive"),
+    (FLAT, {"dt": 0.1}, "dt is for the solver euler or spectral, not for rkl2"),
+    (FLAT, {"solver": "euler", "dt": 0.1}, "explicit Euler is stable for 0 < dt <="),
+    (FLAT, {"solver": "rk4"}, "unknown solver 'rk4'"),
+    (FLAT, {"boundary": "open"}, "boundary 'open' is unknown"),
+    (FLAT, {"dx": 0.0}, "dx is 0.0: it must be finite and positive"),
+    (FLAT, {"eps": -1.0}, "eps is -1.0: it must be finite and positive"),
+    (FLAT, {"mobility": 0.0}, "mobility is 0.0: it must be finite and positive"),
+    (FLAT, {"model": "raw"}, "model is for the solver network, not for rkl2"),
+    (MIXTURE, {"solver": "network", "model": "none"}, "unknown model 'none'"),
+    (MIXTURE, {"solver": "network", "model": "none.safetensors"}, "none.safetensors does not exist"),
+    (
+        MIXTURE,
+        {"solver": "network", "model": "WEIGHTS", "boundary": "noflux"},
+        "the network knows periodic boxes alone",
+    ),
+    (FLAT, {"solver": "network", "model": "WEIGHTS"}, "trained on 3-D boxes, and this field is 2-D"),
+    (MIXTURE, {"solver": "network", "model": "WEIGHTS", "until": 0.2}, "one step of the network is 0.5"),
+    (MIXTURE, {"solver": "network", "model": "WEIGHTS", "eps": 4.3}, "cannot be resampled to the network's cells"),
+]
+
+
+@pytest.mark.parametrize(("field", "options", "sentence"), BAD)
+def test_bad_input_is_one_sentence_and_nothing_is_written(
+    tmp_path: Path, weights: Path, field: np.ndarray, options: dict[str, Any], sentence: str
+) -> None:
+    source = made(tmp_path, array=field)
+    options = {"until": 1.0, **options}
+    options |= {"model": str(weights)} if options.get("model") == "WEIGHTS" else {}
+    with pytest.raises(InputError, match=re.escape(sentence)) as caught:
+        evolve_file(source, tmp_path / "out.zarr", **options)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_foreign_weights_are_refused(tmp_path: Path) -> None:
+    save_model(tmp_path / "foreign.safetensors", torch.nn.Linear(2, 2), {"kind": "other"})
+    with pytest.raises(InputError, match="holds no network of the spinodal wing"):
+        spinodal.evolve(MIXTURE, until=1.0, solver="network", model=tmp_path / "foreign.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("output", "before", "sentence"),
+    [
+        ("out.npy", lambda folder: None, "must end in .zarr"),
+        ("a.zarr", lambda folder: None, "a.zarr is the input: give another name"),
+        ("out.zarr", lambda folder: (folder / "out.zarr").touch(), "exists and is not a Zarr store"),
+        ("out.zarr", lambda folder: (folder / "out.json").write_text("{}"), "the manifest of out.zarr goes there"),
+    ],
+)
+def test_the_output_never_replaces_anything_else(
+    tmp_path: Path, output: str, before: Callable[[Path], object], sentence: str
+) -> None:
+    xr.Dataset({"phi": (("x", "y"), FLAT)}).to_zarr(tmp_path / "a.zarr", consolidated=False)
+    before(tmp_path)
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        evolve_file(tmp_path / "a.zarr", tmp_path / output, until=1.0)
+
+
+def test_a_field_that_grows_without_bound_leaves_no_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phasemill.spinodal.solver.kernels.error_norm", lambda *words: np.inf)
+    with pytest.raises(InputError, match="the field grew without bound"):
+        evolve_file(made(tmp_path), tmp_path / "out.zarr", until=1.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_more_frames_than_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 1000})())
+    with pytest.raises(InputError, match="51 frames of 24 x 16 cells need"):
+        spinodal.evolve(FLAT, until=1.0)
+
+
+def test_importing_the_wing_is_light() -> None:
+    program = "import sys; from phasemill import spinodal; print({'numba', 'torch', 'xarray'} & set(sys.modules), dir(spinodal))"
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT / "src")}
+    )
+    assert run.stdout.startswith("set()")
+    assert "['evolve', 'load_model']" in run.stdout
+
+
+@pytest.mark.usefixtures("small")
+def test_the_page_is_self_contained(evolved: Path, tmp_path: Path) -> None:
+    page = viewer.view(viewer.open_source(evolved), tmp_path / "out.html")
+    elements = Elements(page.read_text()).found
+    loaded = [a[name] or "" for _, a in elements for name in ("src", "href", "srcset", "xlink:href") if name in a]
+    assert all(value.startswith(("data:", "#")) for value in loaded)
+    assert any(value.startswith("data:image/webp;base64,") for value in loaded)
+    assert not [tag for tag, _ in elements if tag == "script"]
+    assert [tag for tag, _ in elements].count("svg") == 2
+    assert "16 x 16 x 16 cells, 5 frames from t = 0 to 1" in page.read_text().replace(TIMES, "x")
+
+
+@pytest.mark.usefixtures("small")
+def test_pictures_and_films(evolved: Path, tmp_path: Path) -> None:
+    source = viewer.open_source(evolved)
+    still = imageio.v3.imread(viewer.view(source, tmp_path / "out.png", time=0.5))
+    assert still.ndim == 3
+    film = imageio.v3.imread(viewer.view(source, tmp_path / "out.gif"), plugin="pillow")
+    assert len(film) == 5
+    assert (film[0] != film[-1]).any()
+
+
+def test_files_for_paraview(evolved: Path, tmp_path: Path) -> None:
+    source = viewer.open_source(evolved)
+    stored = xr.open_zarr(evolved, chunks=None).phi[0].values
+    np.testing.assert_array_equal(read_vti(viewer.export(source, tmp_path / "one.vti", time=0.3))[0]["phi"], stored[1])
+    viewer.export(source, tmp_path / "all.pvd")
+    assert [path.name for path in sorted((tmp_path / "all").iterdir())] == [f"all-0000{n}.vti" for n in range(5)]
+    np.testing.assert_array_equal(read_vti(tmp_path / "all" / "all-00004.vti")[0]["phi"], stored[4])
+
+
+@pytest.mark.usefixtures("small")
+def test_any_store_with_a_field_can_be_seen(tmp_path: Path) -> None:
+    """2-D, another name, axes in another order, no time, no attributes; a page has a map then."""
+    dataset = xr.Dataset({"u": (("sim", "y", "x"), np.stack([FLAT.T, 3 * FLAT.T])), "n": ("sim", [1, 2])})
+    dataset.to_zarr(tmp_path / "a.zarr", consolidated=False)
+    source = viewer.open_source(tmp_path / "a.zarr", sim=1)
+    np.testing.assert_array_equal(source.frame(0), 3 * FLAT)
+    assert "24 x 16 cells." in viewer.view(source, tmp_path / "a.html").read_text().replace(TIMES, "x")
+    assert viewer.view(source, tmp_path / "a.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("choices", "output", "time", "sentence"),
+    [
+        ({}, "out.pdf", None, "has the unknown ending '.pdf': give one of .html, .png, .gif"),
+        ({}, "out.gif", 0.5, "--time is for .png and .vti, a .gif shows all times"),
+        ({}, "out.png", 9.0, "spans t = 0 to 1"),
+        ({"variable": "psi"}, "out.png", None, "unknown variable 'psi'"),
+        ({"sim": 1}, "out.png", None, "--sim is 1, but"),
+    ],
+)
+def test_what_cannot_be_drawn(
+    evolved: Path, tmp_path: Path, choices: dict[str, Any], output: str, time: float | None, sentence: str
+) -> None:
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        viewer.view(viewer.open_source(evolved, **choices), tmp_path / output, time)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"), [("no.zarr", "does not exist"), (".", "cannot be opened as a Zarr group")]
+)
+def test_what_is_no_store(tmp_path: Path, name: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        viewer.open_source(tmp_path / name)
+
+
+def test_the_body_is_drawn_where_it_is() -> None:
+    """A ball covers the area of its disc, in the colour of the surface; half a box shows its cut face; nothing, nothing."""
+    grid = np.indices((40, 40, 40)) - 19.5
+    radius = np.sqrt((grid**2).sum(axis=0))
+    ball = render(12 - radius, 0.0, pixels=200, azimuth=20, elevation=10)
+    blue = (ball[..., 2].astype(int) > ball[..., 0] + 25) & (ball[..., 3] > 128)
+    side = 1.02 * np.sqrt(3) * 40 / 200
+    assert blue.sum() * side**2 == pytest.approx(np.pi * 12**2, rel=0.02)
+    rows, columns = np.nonzero(blue)
+    assert abs(rows.mean() - 99.5) < 1
+    assert abs(columns.mean() - 99.5) < 1
+    assert SURFACE[2] > SURFACE[0]
+    half = render(-grid[2], 0.0, pixels=200, azimuth=0, elevation=0)  # seen along -x: the lower half of a square
+    rows, _ = np.nonzero((half[..., 3] > 128) & (half[..., 0] > half[..., 2]))
+    assert rows.min() == pytest.approx(100, abs=2)
+    assert rows.max() == pytest.approx(100 + 19.5 / side, abs=2)
+    empty = render(-radius, 1.0, pixels=100)
+    assert (empty[..., 3] > 0).mean() < 0.1  # the edges of the box alone
+
+
+def test_rays_end_on_the_surface_itself() -> None:
+    """In a field that is linear in space the crossing is exact, not one of the steps along the ray."""
+    x, y, z = np.indices((12, 12, 12)).astype(np.float32)
+    axes = view_axes(25, 20)
+    across = np.linspace(-3, 3, 7)
+    origin = np.full(3, 5.5) + 20 * axes[2]
+    kind, depth = march(6 - x + 0.3 * y - 0.2 * z, 0.5, axes, origin, across, 40.0)
+    assert (kind == BODY).all()
+    points = origin + across[None, :, None] * axes[0] - across[:, None, None] * axes[1] - depth[..., None] * axes[2]
+    np.testing.assert_allclose(6 - points @ [1, -0.3, 0.2], 0.5, atol=1e-5)
