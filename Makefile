@@ -27,7 +27,8 @@ test: $(VENV)/ready ## every test (Slurm and browser tests only where those are 
 test-fast: $(VENV)/ready ## under two minutes: units, configuration, dry runs
 	$(BIN)/python -m pytest -m "not physics and not workflow and not slurm and not browser and not performance"
 
-bench: $(VENV)/ready ## speed as ratios against peers -> results/performance.json
+bench: $(VENV)/ready ## speed as ratios against peers (installs py-pde) -> results/performance.json
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[peers]'
 	$(BIN)/python -m pytest -m performance -s tests/performance
 
 check: $(VENV)/ready ## formats, lints, types

@@ -17,13 +17,14 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from phasemill.core.blocks import Block, Count, Job
 from phasemill.core.errors import InputError, unknown
+from phasemill.spinodal import config as spinodal
 from phasemill.transport import config as transport
 
 SCALES = ("smoke", "laptop", "paper")
 DEFAULT_SCALE: Literal["laptop"] = "laptop"
 
 # A new wing adds its jobs here and its block to `Scale`.
-WINGS = {"transport": transport.JOBS}
+WINGS = {"spinodal": spinodal.JOBS, "transport": transport.JOBS}
 
 JOBS: dict[str, type[Job]] = {name: job for jobs in WINGS.values() for name, job in jobs.items()}
 WING_OF = {name: wing for wing, jobs in WINGS.items() for name in jobs}
@@ -47,6 +48,7 @@ class ConfigError(InputError):
 class Scale(Block):
     """Everything that one scale decides."""
 
+    spinodal: spinodal.Spinodal
     transport: transport.Transport
     minutes: dict[str, Count] = Field(description="Slurm run time per benchmark, first attempt")
 

@@ -189,7 +189,7 @@ def test_site_settings_reach_the_jobs(tmp_path):
         (["scale=huge"], "scale: Input should be 'smoke', 'laptop' or 'paper' (got 'huge')"),
         (
             ["run=nothing"],
-            "run: unknown benchmark 'nothing'; known: transport_degeneracy, transport_map, transport_physics, transport_robustness, transport_stride, transport_substeps, transport_trained, transport_zero_shot",
+            f"run: unknown benchmark 'nothing'; known: {', '.join(sorted(config.BENCHMARKS))}",
         ),
     ],
 )

@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=["xarray", "own_field"])
+@pytest.mark.parametrize("code", PYTHON, ids=["evolve", "xarray", "own_video"])
 def test_python_examples_run(smoke_run: Path, code: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(smoke_run / "src"), "MPLBACKEND": "Agg"}
     command = [sys.executable, "-W", "error", "-c", code.replace("/laptop/", "/smoke/")]
@@ -50,5 +50,5 @@ def test_make_targets_and_benchmarks_that_it_names_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"(?<![a-z])make ([a-z][a-z-]*)", README)) - {"it"}:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-    named = set(re.findall(r"\btransport_[a-z_]+\b", README))
+    named = set(re.findall(r"\b(?:transport|spinodal)_[a-z_]+\b", README))
     assert {name for name in named if not name.endswith("_evaluate")} <= set(config.TARGETS)

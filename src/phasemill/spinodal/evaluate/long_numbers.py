@@ -1,0 +1,97 @@
+"""Roll-outs over whole evolutions in single numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasemill.spinodal import metrics
+from phasemill.spinodal.evaluate.courses import Course
+
+SETTLED = 1000
+"""tau over which a stationary state must stay."""
+EARLY = 100
+"""tau of the roll-out from Perlin noise with which the one from a slice is compared, as in the paper."""
+
+Numbers = dict[str, Any]
+
+
+def run_numbers(course: Course, lamella: float) -> Numbers:
+    """A roll-out beside its truth in single numbers; None where there is nothing to tell."""
+    curves, times = course.curves, course.times
+    found = {
+        "rmse_peak": largest(curves["rmse"]),
+        "rmse_peak_time": times[np.argmax(curves["rmse"])],
+        "rmse_end": curves["rmse"][-1],
+        "rmse_still_end": curves["rmse_still"][-1],
+        "rmse_nearest_initial": curves["rmse_nearest"][0],
+        "displacement_nearest_max": largest(curves["displacement_nearest"][1:]),
+        "drift": largest(curves["drift"]),
+        "time_end": times[-1],
+        "early_mse": time_average(course, EARLY),
+    }
+    for key, name in (("energy_error", "energy_fourier_error"), ("coarse_energy_error", "energy_error")):
+        error = curves[name]
+        found |= {
+            f"{key}_max": largest(error),
+            f"{key}_time": times[np.argmax(error)],
+            f"{key}_median": np.median(error),
+            f"{key}_end": error[-1],
+        }
+    found["energy_bias"] = np.median(curves["energy_fourier_truth"] / curves["energy_fine"]) - 1
+    for grid in ("rmse_nearest", "rmse_fourier"):
+        found |= {f"{grid}_peak": largest(curves[grid]), f"{grid}_end": curves[grid][-1]}
+        found[f"{grid}_floor"] = np.median(curves[f"{grid}_floor"])
+    for grid in ("displacement", "displacement_nearest", "displacement_fourier"):
+        found[f"{grid}_median"] = np.median(curves[grid])
+    for grid in ("displacement_nearest_floor", "displacement_fourier_floor"):
+        found[f"{grid}_median"] = np.median(curves[grid])
+    for suffix, frames in (("", course.prediction), ("_truth", course.truth)):
+        energy, arrival = curves[f"energy_fourier{suffix}"], metrics.arrival_time(times, frames)
+        before = np.interp(times[-1] - SETTLED * course.tau, times, energy, left=np.nan)
+        found |= {
+            f"over_lamella{suffix}": energy[-1] / lamella,
+            f"arrival{suffix}": arrival,
+            f"stays{suffix}": (times[-1] - arrival) / course.tau,
+            f"settling{suffix}": energy[-1] / before - 1,
+            f"low{suffix}": curves[f"low{suffix}"].min(),
+            f"high{suffix}": curves[f"high{suffix}"].max(),
+            f"roughness{suffix}": curves[f"roughness{suffix}"][-1],
+            f"texture{suffix}": curves[f"texture{suffix}"][-1],
+            f"euler{suffix}": curves[f"euler{suffix}"][-1],
+            f"components{suffix}": curves[f"components{suffix}"][-1],
+            f"percolation{suffix}": curves[f"percolation{suffix}"][-1],
+        }
+    return {"model": course.model, "box": course.sim, **{key: number(value) for key, value in found.items()}}
+
+
+def slice_numbers(course: Course) -> Numbers:
+    """The roll-out from noise in a slice in single numbers."""
+    found = {
+        "steps": course.times[-1] / course.tau,
+        "mse": time_average(course),
+        "mse_end": course.curves["mse"][-1],
+        "mse_still": float(np.mean(course.curves["rmse_still"][1:] ** 2)),
+        "energy_error_max": largest(course.curves["energy_fourier_error"]),
+        "energy_error_end": course.curves["energy_fourier_error"][-1],
+        "drift": largest(course.curves["drift"]),
+    }
+    return {"model": course.model, **{key: number(value) for key, value in found.items()}}
+
+
+def time_average(course: Course, taus: float | None = None) -> float:
+    """Mean over time of the mean squared error, on the network's grid, up to `taus`."""
+    until = course.times[-1] if taus is None else min(taus * course.tau, course.times[-1])
+    inside = course.times <= until * (1 + 1e-9)
+    times = course.times[inside]
+    return float(np.trapezoid(course.curves["mse"][inside], times) / times[-1])
+
+
+def largest(values: NDArray[np.float64]) -> float:
+    return float(np.max(values))
+
+
+def number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None

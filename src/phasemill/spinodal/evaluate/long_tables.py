@@ -1,0 +1,262 @@
+"""What the evaluation of long evolutions says: its numbers, tables, claims and sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import xarray as xr
+
+from phasemill.spinodal.evaluate.long_numbers import EARLY, SETTLED, Numbers
+from phasemill.spinodal.recorded import claim_notes
+from phasemill.spinodal.recorded import tables as recorded_tables
+
+FLAT = 1e-4
+"""Largest relative excess of the energy of a lamella that is called flat."""
+
+
+def page(
+    source: xr.Dataset,
+    runs: Sequence[Numbers],
+    slices: Sequence[Numbers],
+    ends: Sequence[Numbers],
+    fits: Sequence[Numbers],
+    interface: Mapping[str, tuple[float, float]],
+    pace: float,
+    records: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """Title, question, answer, headline, tables and claims."""
+    size, until = source.sizes["x"], float(source["time"][-1])
+    tau = float(source.attrs["interval"])
+    box = f"{size}^3 box over {until / tau:g} tau"
+    claims = _claims(runs, slices, fits)
+    tables = [
+        *([_run_table(runs)] if runs else []),
+        *([_slice_table(slices, runs)] if slices else []),
+        exponent_table(fits),
+        _ends_table(ends),
+        *([_interface_table(interface)] if runs else []),
+    ]
+    return {
+        "title": f"{'The whole evolution' if runs else 'True coarsening'}, {size}^3 to t = {until:g}",
+        "question": (
+            "A network that was trained on 50 frames is run for thousands of steps, from Perlin noise to the flat "
+            f"lamella that is left in the end: a {box} (t = {until:g}). Does its free energy follow the truth all the "
+            "way, does it keep mass and bounds, and does it arrive at the right stationary state?"
+        ),
+        "answer": _answer(runs, ends, box),
+        "headline": _headline(runs, ends, pace),
+        "tables": [*tables, *recorded_tables(records, tables)],
+        "claims": claims,
+        "claim_notes": {name: text for name, text in claim_notes(records).items() if name in claims},
+    }
+
+
+def _answer(runs: Sequence[Numbers], ends: Sequence[Numbers], box: str) -> str:
+    arrived = [end for end in ends if end["two_interfaces_from"] is not None]
+    flat = [end for end in ends if abs(end["energy_over_lamella"] - 1) < FLAT]
+    truth = (
+        f"Of {len(ends)} true evolution{'s' if len(ends) > 1 else ''} of a {box}, {len(arrived)} reach"
+        f"{'es' if len(arrived) == 1 else ''} two interfaces and {len(flat)} the flat lamella."
+    )
+    if not runs:
+        return truth
+    run = runs[0]
+    when, true = ("never" if run[key] is None else f"at t = {run[key]:.4g}" for key in ("arrival", "arrival_truth"))
+    energy = "is lost"
+    if run["energy_error_max"] is not None:
+        largest, median = (100 * run[f"energy_error_{kind}"] for kind in ("max", "median"))
+        energy = f"stays within {largest:.2g} % of the truth (median {median:.2g} %)"
+    return (
+        f"On a {box} the free energy of {run['model']} {energy}; two interfaces are left {when}, in truth {true}. "
+        f"{truth}"
+    )
+
+
+def _headline(runs: Sequence[Numbers], ends: Sequence[Numbers], pace: float) -> list[Numbers]:
+    lines: list[Numbers] = []
+    if runs:
+        run = runs[0]
+        lines = [
+            line("largest |dF| / F", run["energy_error_max"],
+                 note=f"at t = {run['energy_error_time']:g}, both after Fourier up-sampling",
+                 claim="spinodal.long.energy_error"),
+            line("two interfaces, network / truth", ratio(run["arrival"], run["arrival_truth"]), note="ratio of times"),
+            line("F of the last frame over the flat lamella", run["over_lamella"],
+                 note=f"truth {run['over_lamella_truth']:.5g}"),
+            line("median delta-bar", run["displacement_nearest_median"],
+                 note=f"cells; floor {run['displacement_nearest_floor_median']:.2g}",
+                 claim="spinodal.long.displacement"),
+            line("largest drift of the mean", run["drift"]),
+        ]  # fmt: skip
+    best = min(ends, key=lambda end: abs(end["energy_over_lamella"] - 1))
+    cost = max(ends, key=lambda end: end["evaluations"])
+    return [
+        *lines,
+        line("F / (2 gamma_h L^2) of the truth, nearest", best["energy_over_lamella"], note=f"box {best['sim']}"),
+        line(
+            "core-hours of the truth", cost["evaluations"] * pace / 3600, "h",
+            f"{cost['evaluations']} right-hand sides of {1e3 * pace:.3g} ms, the longest box",
+        ),
+    ]  # fmt: skip
+
+
+def line(label: str, value: Any, unit: str = "", note: str = "", claim: str = "") -> Numbers:
+    """A line of the headline."""
+    return {"label": label, "value": value, "unit": unit, "note": note, "claim": claim}
+
+
+def ratio(a: float | None, b: float | None) -> float | None:
+    """a / b, where both are known."""
+    return None if a is None or not b else a / b
+
+
+ROWS = {
+    "largest |dF| / F, %": (None, "energy_error_max", 100),
+    "at t": (None, "energy_error_time", 1),
+    "median |dF| / F, %": (None, "energy_error_median", 100),
+    "last |dF| / F, %": (None, "energy_error_end", 100),
+    "largest |dF| / F on the network's grid, %": (None, "coarse_energy_error_max", 100),
+    "median |dF| / F on the network's grid, %": (None, "coarse_energy_error_median", 100),
+    "F after up-sampling less F on the solver's grid, median, %": ("energy_bias", None, 100),
+    "two interfaces from t": ("arrival_truth", "arrival", 1),
+    "and stays so for, tau": ("stays_truth", "stays", 1),
+    "F of the last frame over the flat lamella": ("over_lamella_truth", "over_lamella", 1),
+    f"change of F in the last {SETTLED} tau, %": ("settling_truth", "settling", 100),
+    "roughness of the last interfaces": ("roughness_truth", "roughness", 1),
+    "RMSE, network's grid: peak": (None, "rmse_peak", 1),
+    "at t ": (None, "rmse_peak_time", 1),
+    "RMSE, network's grid: last": ("rmse_still_end", "rmse_end", 1),
+    "RMSE, nearest up-sampling: first": ("rmse_nearest_floor", "rmse_nearest_initial", 1),
+    "RMSE, nearest up-sampling: peak": ("rmse_nearest_floor", "rmse_nearest_peak", 1),
+    "RMSE, nearest up-sampling: last": ("rmse_nearest_floor", "rmse_nearest_end", 1),
+    "RMSE, Fourier up-sampling: peak": ("rmse_fourier_floor", "rmse_fourier_peak", 1),
+    "RMSE, Fourier up-sampling: last": ("rmse_fourier_floor", "rmse_fourier_end", 1),
+    "delta-bar, nearest up-sampling: median": ("displacement_nearest_floor_median", "displacement_nearest_median", 1),
+    "delta-bar, Fourier up-sampling: median": ("displacement_fourier_floor_median", "displacement_fourier_median", 1),
+    "largest drift of the mean": (None, "drift", 1),
+    "least phi": ("low_truth", "low", 1),
+    "largest phi": ("high_truth", "high", 1),
+    "standard deviation of phi within the phases at the end": ("texture_truth", "texture", 1),
+    "Euler characteristic at the end": ("euler_truth", "euler", 1),
+    "components at the end": ("components_truth", "components", 1),
+    "axes percolated at the end": ("percolation_truth", "percolation", 1),
+}
+
+
+def _run_table(runs: Sequence[Numbers]) -> Numbers:
+    def cell(run: Numbers, key: str | None, factor: float) -> float | None:
+        return None if key is None or run[key] is None else factor * run[key]
+
+    heads = [
+        head for run in runs for head in (f"truth or floor, box {run['box']}", f"{run['model']}, box {run['box']}")
+    ]
+    return {
+        "title": "The roll-out over the whole evolution",
+        "columns": ["quantity", *heads],
+        "rows": [
+            [label, *(cell(run, key, factor) for run in runs for key in keys)]
+            for label, (*keys, factor) in ROWS.items()
+        ],
+        "note": (
+            "F after Fourier up-sampling of both fields, like for like, unless said otherwise. Beside each error "
+            "stands its floor: for the last RMSE on the network's grid that of standing still, on the solver's grid "
+            "that of the decimated truth itself (median over time). Times of arrival are stored times."
+        ),
+    }
+
+
+def _slice_table(slices: Sequence[Numbers], runs: Sequence[Numbers]) -> Numbers:
+    early = {run["model"]: run["early_mse"] for run in reversed(runs)}
+    return {
+        "title": "From noise in a slice",
+        "columns": ["network", "tau", "MSE, mean", "last", "standing still", f"MSE from Perlin noise, {EARLY} tau",
+                    "largest |dF| / F, %", "drift"],
+        "rows": [
+            [one["model"], one["steps"], one["mse"], one["mse_end"], one["mse_still"], early[one["model"]],
+             None if one["energy_error_max"] is None else 100 * one["energy_error_max"], one["drift"]]
+            for one in slices
+        ],
+        "note": "Means over time, on the network's grid; the other roll-out is in a box of the same size.",
+    }  # fmt: skip
+
+
+def exponent_table(fits: Sequence[Numbers]) -> Numbers:
+    return {
+        "title": "Exponents of the free energy",
+        "columns": ["quantity", "series", "t from", "to", "exponent", "low", "high"],
+        "rows": [
+            [fit["quantity"], fit["series"], *fit["window"], fit["exponent"], fit["low"], fit["high"]] for fit in fits
+        ],
+        "note": (
+            "Slopes of ln(mean F) over ln t with 95 % bootstrap intervals: over boxes where there are at least three, "
+            "else over residuals. F - lamella is the excess over the flat lamella in which the box ends; -1/3 is "
+            "expected while the pattern is small against the box, and F levels off after."
+        ),
+    }
+
+
+def _ends_table(ends: Sequence[Numbers]) -> Numbers:
+    return {
+        "title": "Where the truth ends",
+        "columns": ["box", "state at the end", "F / (2 gamma_h L^2)", "two interfaces from t", "F within 1e-5 from t",
+                    "change of F in the last fifth", "Euler", "components", "axes percolated", "roughness", "drift"],
+        "rows": [
+            [end["sim"], state(end), end["energy_over_lamella"], end["two_interfaces_from"], end["lamella_energy_from"],
+             end["change_in_last_fifth"], end["euler"], end["components"], end["percolation"], end["roughness"],
+             end["drift"]]
+            for end in ends
+        ],
+        "note": (
+            "gamma_h is the energy of a flat interface on this grid. The grid pins interfaces: a step in a lamella, or "
+            "a surface of constant mean curvature, can be stationary as well. Euler characteristic of phi > 1/2: a "
+            "lamella has 0, the Schwarz P surface -2 per cell."
+        ),
+    }  # fmt: skip
+
+
+def _interface_table(interface: Mapping[str, tuple[float, float]]) -> Numbers:
+    return {
+        "title": "Energy of a flat interface, by its place between cells",
+        "columns": ["grid", "least", "largest", "spread, %"],
+        "rows": [[grid, low, high, 100 * (high / low - 1)] for grid, (low, high) in interface.items()],
+        "note": (
+            "Per area, of the profile (1 + tanh(3 x / eps)) / 2; 1 in the continuum. On the network's own grid the "
+            "energy of a lamella says little: it changes as the lamella moves by a cell."
+        ),
+    }
+
+
+def state(end: Mapping[str, Any]) -> str:
+    """The last state of a box in words."""
+    moving = "" if abs(end["change_in_last_fifth"]) < FLAT else ", still moving"
+    if end["two_interfaces_from"] is not None:
+        flat = abs(end["energy_over_lamella"] - 1) < FLAT
+        return ("flat lamella" if flat else "lamella with steps") + moving
+    if end["euler"] < 0 and end["percolation"] == 3:
+        return "bicontinuous" + moving
+    return "other" + moving
+
+
+def _claims(runs: Sequence[Numbers], slices: Sequence[Numbers], fits: Sequence[Numbers]) -> dict[str, float | None]:
+    run: Mapping[str, Any] = runs[0] if runs else {}
+    truth = [fit for fit in fits if fit["series"] == "truth, all boxes" and fit["quantity"] == "F"]
+    gaps = []
+    if run:
+        its = {(f["quantity"], *f["window"]): f["exponent"] for f in fits if f["series"] == run["model"]}
+        beside = {
+            (f["quantity"], *f["window"]): f["exponent"] for f in fits if f["series"] == f"truth beside {run['model']}"
+        }
+        gaps = [abs(its[key] - beside[key]) for key in its if key in beside and key[0] == "F"]
+    return {
+        "spinodal.long.slice": ratio(slices[0]["mse"], run["early_mse"]) if slices else None,
+        "spinodal.long.lamella_energy": run.get("over_lamella"),
+        "spinodal.long.lamella_time": ratio(run.get("arrival"), run.get("arrival_truth")),
+        "spinodal.long.lamella_stays": run.get("stays"),
+        "spinodal.long.rmse_initial": run.get("rmse_nearest_initial"),
+        "spinodal.long.rmse_falls": ratio(run.get("rmse_nearest_end"), run.get("rmse_nearest_peak")),
+        "spinodal.long.displacement": run.get("displacement_nearest_median"),
+        "spinodal.long.energy_error": run.get("energy_error_max"),
+        "spinodal.long.exponent": truth[-1]["exponent"] if truth else None,
+        "spinodal.long.exponent_gap": max(gaps, default=None),
+    }

@@ -1,0 +1,260 @@
+"""Free roll-outs on held-out boxes: one frame is given, the networks make the rest.
+
+Every error stands beside those of standing still and of finite differences on the networks' own coarse grid, and
+beside the floors that the coarse grid itself sets.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phasemill.core import store
+from phasemill.core.provenance import Clock
+from phasemill.core.seeds import branch
+from phasemill.spinodal import dataset, metrics, physics
+from phasemill.spinodal.config.data import Medium
+from phasemill.spinodal.config.rollout import RolloutJob
+from phasemill.spinodal.evaluate import floors, rollout_tables, solver_checks
+from phasemill.spinodal.evaluate.contest import SEEN, STILL, Entry, Run, from_what_is_seen, gather, known, roll
+from phasemill.spinodal.evaluate.rollout_fields import write_fields
+from phasemill.spinodal.network import ConvGRU
+from phasemill.spinodal.rollout import exchange_averaged
+from phasemill.spinodal.solver import integrate
+
+Floats = NDArray[np.float64]
+DIFFERENCES = "coarse finite differences"
+
+log = logging.getLogger("phasemill")
+
+
+def rollout(
+    job: RolloutJob, data: Path, output: Path, *, models: list[Path] | None = None, threads: int = 1
+) -> dict[str, Any]:
+    """Roll all networks out on the held-out boxes and score them, the truth and the solver."""
+    clock, medium, settings = Clock(), job.medium, job.rollout
+    solver_seed, resampling = branch(job.seed, "spinodal_rollout", 2)
+    source = store.open_dataset(data)
+    entries = gather(settings.models, models or [], medium)
+    runs = roll_out(entries, source, medium)
+    spacing = medium.dx * medium.factor
+    scores = [metrics.frame_scores(run.truth[:, 1:], run.prediction[:, 1:], medium.eps, spacing) for run in runs]
+    rng = np.random.default_rng(resampling)
+    methods = {
+        run.label: known(summary(run, score, rng, settings.resamples)) for run, score in zip(runs, scores, strict=True)
+    }
+    first, best = runs[0], methods[runs[0].label]
+    frames = sorted(settings.frames)
+    shared = [frame for frame in frames if frame in first.marks]
+    floor = floors.grid_floors(source, [0, *frames], medium)
+    parities = {run.label: floors.parity(run) for run in runs[: len(entries)]}
+    conventions = floors.energy_conventions(source, first, shared, medium)
+    solver = solver_checks.check(medium, solver_seed)
+    starts = {
+        "mean": source["mean_drawn"].values.tolist(),
+        "start": source["start"].values.tolist(),
+        "wavelength": [metrics.mean_wavelength(box[0], spacing) for box in first.truth],
+    }
+    write_fields(output / "fields.zarr", source, runs, scores, [0, *frames], clock, job)
+    still = methods[STILL]["mse"]
+    worst = best["energy_max"]
+    fourier = floor["fourier"]["rmse"][-1]
+    card = entries[0].model.card["training"]
+    last = frames[-1]
+    return {
+        "title": "Free roll-out on held-out boxes",
+        "question": (
+            "How far can a network carry a mixture on by itself? It is given the first frame of each of "
+            f"{len(first.truth)} boxes of {source.sizes['x']}³ cells, which no training saw, on every second cell, and "
+            f"makes the following {source.sizes['time'] - 1} frames from its own output. F is compared like for like, "
+            "on the networks' grid."
+        ),
+        "answer": (
+            f"The network ({entries[0].label}) has a mean square error of {best['mse']:.2g}; standing still has "
+            f"{still:.2g}, the solver itself from the same coarse cells {methods[SEEN]['mse']:.2g}. Its free energy is "
+            f"wrong by at most {100 * worst:.2g} %, and it conserves mass to {best['drift']:.0e}."
+        ),
+        "headline": [
+            _headline("mean square error", best["mse"], f"standing still {still:.2g}", ""),
+            _headline("largest relative error of F", worst, "all frames and boxes", "spinodal.rollout.energy_error"),
+            _headline("median delta-bar", best["displacement"], "a length; dx = 1", "spinodal.rollout.displacement"),
+            _headline("same phase as the truth", best["agreement"], f"share of cells, frame {last}", ""),
+            _headline("drift of the mean", best["drift"], "all frames and boxes", "spinodal.rollout.conservation"),
+        ],
+        "tables": [
+            rollout_tables.errors(methods, frames),
+            rollout_tables.physics(methods),
+            rollout_tables.pattern(methods, last),
+            rollout_tables.floors(floor, methods, runs[0].label, [0, *frames]),
+            rollout_tables.conventions(conventions, shared, entries[0].label),
+            rollout_tables.parity(parities),
+            rollout_tables.boxes(starts, methods, [entry.label for entry in entries]),
+            solver["table"],
+            rollout_tables.networks(entries),
+        ],
+        "claims": {
+            **solver["claims"],
+            "spinodal.data.frames": float(source.sizes["time"]),
+            "spinodal.data.mean": float(np.mean(starts["mean"])),
+            "spinodal.data.mean_deviation": float(np.std(starts["mean"], ddof=1)),
+            "spinodal.rollout.parameters": float(sum(value.numel() for value in ConvGRU().parameters())),
+            "spinodal.rollout.conservation": best["drift"],
+            "spinodal.rollout.converges": best["mse"] / still,
+            "spinodal.rollout.overfitting": best["mse"] / float(card["validation_mse"]),
+            "spinodal.rollout.correlation": best["correlation"],
+            "spinodal.rollout.sign_agreement": best["agreement"],
+            "spinodal.rollout.energy_error": worst,
+            "spinodal.rollout.rmse_floor": floor["nearest"]["rmse"][0],
+            "spinodal.rollout.displacement": best["displacement"],
+            "spinodal.rollout.downscaling": fourier / best["rmse_by_frame"][-1],
+        },
+        "claim_notes": {
+            **solver["claim_notes"],
+            **_notes(best, methods, floor, conventions, card, entries, [0, *frames]),
+        },
+        "metrics": {
+            "methods": methods,
+            "networks": [entry.label for entry in entries],
+            "judged": runs[0].label,
+            "time": source["time"].values.tolist(),
+            "frames": frames,
+            "floors": floor,
+            "parity": parities,
+            "energy_conventions": conventions,
+            "boxes": starts,
+            "solver": solver["metrics"],
+        },
+        "provenance": [
+            store.provenance(source),
+            *(entry.model.card["provenance"] for entry in entries),
+            clock.record("evaluate spinodal_rollout", job.model_dump(), threads=threads),
+        ],
+    }
+
+
+def roll_out(entries: Sequence[Entry], source: xr.Dataset, medium: Medium) -> list[Run]:
+    """The networks' roll-outs, the first also averaged over the exchange of phases, and the two baselines."""
+    truths = {
+        downscale: dataset.load(source, "test", medium.factor, downscale)
+        for downscale in dict.fromkeys(entry.model.card["downscale"] for entry in entries)
+    }
+    runs = []
+    for entry in entries:
+        runs.append(roll(entry.label, entry.model.step, truths[entry.model.card["downscale"]], entry.stride))
+        log.info("rolled out %s: mse %.3g", entry.label, metrics.mse(runs[-1].truth, runs[-1].prediction)[:, 1:].mean())
+    truth, first = runs[0].truth, entries[0]
+    label = f"{first.model.name}, averaged with phases exchanged"
+    runs.append(roll(label, exchange_averaged(first.model.step), truths[first.model.card["downscale"]], first.stride))
+    runs.append(Run(STILL, truth, np.repeat(truth[:, :1], truth.shape[1], axis=1), first.stride))
+    runs.append(Run(DIFFERENCES, truth, coarse_differences(truth, medium, first.stride), first.stride))
+    times = medium.interval * first.stride * np.arange(truth.shape[1])
+    runs.append(Run(SEEN, truth, from_what_is_seen(truth, medium, times), first.stride))
+    return runs
+
+
+def coarse_differences(truth: NDArray[np.float32], medium: Medium, stride: int = 1) -> NDArray[np.float32]:
+    """Explicit Euler on the networks' own grid, from the first frames: what the solver makes of as few cells."""
+    coarse = physics.Medium(eps=medium.eps, mobility=medium.mobility, dx=medium.dx * medium.factor)
+    times = medium.interval * stride * np.arange(truth.shape[1])
+    return np.stack(
+        [integrate(box[0].astype(np.float64), times, medium=coarse, scheme="euler").frames for box in truth]
+    ).astype(np.float32)
+
+
+def summary(run: Run, score: dict[str, Floats], rng: np.random.Generator, resamples: int) -> dict[str, Any]:
+    """The numbers of one method: means over the boxes, by frame, and extremes."""
+    by_box = score["mse"].mean(axis=1)
+    by_frame = score["mse"].mean(axis=0)
+    truth, prediction = run.truth[:, -1], run.prediction[:, -1]
+    found = [metrics.topology(phi) for phi in prediction]
+    wanted = [metrics.topology(phi) for phi in truth]
+    return {
+        "marks": run.marks.tolist(),
+        "mse": float(by_box.mean()),
+        "mse_interval": metrics.confidence(by_box, rng, resamples),
+        "mse_by_box": by_box.tolist(),
+        "mse_by_frame": by_frame.tolist(),
+        "rmse_by_frame": np.sqrt(score["mse"]).mean(axis=0).tolist(),
+        "worst_frame": int(run.marks[np.argmax(by_frame)]),
+        "energy_mean": float(score["energy_error"].mean()),
+        "energy_max": float(score["energy_error"].max()),
+        "energy_max_interval": metrics.confidence(score["energy_error"].max(axis=1), rng, resamples),
+        "energy_max_by_box": score["energy_error"].max(axis=1).tolist(),
+        "energy_error_by_frame": score["energy_error"].mean(axis=0).tolist(),
+        "energy_error_max_by_frame": score["energy_error"].max(axis=0).tolist(),
+        "displacement": float(np.median(score["displacement"])),
+        "displacement_max": float(score["displacement"].max()),
+        "displacement_by_frame": np.median(score["displacement"], axis=0).tolist(),
+        "drift": run.drift,
+        "low": float(score["low"].min()),
+        "high": float(score["high"].max()),
+        "low_truth": float(score["low_truth"].min()),
+        "high_truth": float(score["high_truth"].max()),
+        "correlation": metrics.correlation(truth, prediction),
+        "agreement": metrics.sign_agreement(truth, prediction),
+        "euler": [row["euler"] for row in found],
+        "euler_truth": [row["euler"] for row in wanted],
+        "components": [row["components"] for row in found],
+        "components_truth": [row["components"] for row in wanted],
+        "percolation": float(
+            np.mean([a["percolation"] == b["percolation"] for a, b in zip(found, wanted, strict=True)])
+        ),
+        "wavelength": [metrics.mean_wavelength(phi, 1.0) for phi in prediction],
+        "wavelength_truth": [metrics.mean_wavelength(phi, 1.0) for phi in truth],
+    }
+
+
+def _notes(
+    best: dict[str, Any],
+    methods: dict[str, dict[str, Any]],
+    floor: dict[str, dict[str, list[float]]],
+    conventions: dict[str, dict[str, float]],
+    card: dict[str, Any],
+    entries: Sequence[Entry],
+    frames: Sequence[int],
+) -> dict[str, str]:
+    """What stands beside each verdict."""
+    nearest = floor["nearest"]
+    others = "; ".join(
+        f"{entry.label} {_shown(methods[entry.label]['mse'])}, F {_shown(methods[entry.label]['energy_max'], 100)} %"
+        for entry in entries
+    )
+    growth = ", ".join(f"{value:.2g}" for value in nearest["rmse"])
+    return {
+        "spinodal.rollout.converges": (
+            f"The solver from the same coarse cells has {methods[SEEN]['mse']:.2g}. By network, MSE and largest error "
+            f"of F: {others}."
+        ),
+        "spinodal.rollout.overfitting": (
+            f"MSE {best['mse']:.2g} on held-out boxes, {card['validation_mse']:.2g} on the validation boxes of its "
+            "training, which chose its weights."
+        ),
+        "spinodal.rollout.energy_error": (
+            f"Both interpolated to the fine grid: {100 * conventions['refined']['max']:.2g} %; the network repeated "
+            f"against the truth as it is: {100 * conventions['repeated_fine']['max']:.2g} %."
+        ),
+        "spinodal.rollout.rmse_floor": f"By frame {', '.join(map(str, frames))}: {growth}.",
+        "spinodal.rollout.displacement": (
+            f"At most {best['displacement_max']:.2g}. Truth against itself on the coarse grid and back, nearest: "
+            f"{nearest['displacement'][-1]:.2g}; Fourier: {floor['fourier']['displacement'][-1]:.2g}."
+        ),
+        "spinodal.rollout.downscaling": (
+            f"Last frame: RMSE {best['rmse_by_frame'][-1]:.2g} by the network; floors: Fourier "
+            f"{floor['fourier']['rmse'][-1]:.2g}, block means {floor['average']['rmse'][-1]:.2g}, nearest cells "
+            f"{nearest['rmse'][-1]:.2g}."
+        ),
+    }
+
+
+def _shown(value: float | None, factor: float = 1) -> str:
+    return "beyond bounds" if value is None else f"{factor * value:.2g}"
+
+
+def _headline(label: str, value: float, note: str, claim: str) -> dict[str, Any]:
+    return {"label": label, "value": value, "unit": "", "note": note, "claim": claim}

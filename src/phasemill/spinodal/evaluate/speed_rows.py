@@ -1,0 +1,235 @@
+"""Solvers and networks as contestants: each marches a field from mark to mark while only its own work is timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phasemill.spinodal import metrics
+from phasemill.spinodal.config.speed import Solvers
+from phasemill.spinodal.dataset import coarsen
+from phasemill.spinodal.evaluate.speed_marches import DeviceMarch, Marching, NetworkMarch, Still, StrideMarch
+from phasemill.spinodal.library import Surrogate
+from phasemill.spinodal.physics import Medium
+from phasemill.spinodal.solver import Euler, Rkl2
+from phasemill.spinodal.spectral import SemiImplicit
+from phasemill.spinodal.torch_solver import TorchEuler, TorchRkl2
+
+Floats = NDArray[np.float64]
+
+SHORT = 1.0
+"""Seconds below which a run is repeated."""
+PRECISIONS: dict[str, Any] = {"float64": np.float64, "float32": np.float32}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A contestant."""
+
+    family: str
+    setting: str
+    start: Callable[[NDArray[Any], float], Marching]
+    """(field on the solver's grid, its time) -> the march."""
+    precision: str = "float64"
+    device: str = "cpu"
+    value: float | None = None
+    """dt or tolerance, where there is one."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a contestant reached and what it took."""
+
+    method: Method
+    seconds: float
+    """CPU seconds per tau on one core, or seconds per tau on a GPU; mean over the boxes."""
+    frames: NDArray[Any]
+    """(box, mark, x, y, z) on the networks' grid."""
+    rmse: float | None
+    """Over all boxes and marks; None where the field is not finite."""
+    energy_error: float | None
+    """Largest |F - F_truth| / F_truth of all boxes and marks, like for like on the networks' grid."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """The evolutions that all methods run through."""
+
+    starts: Sequence[NDArray[Any]]
+    """Fields (x, y, z) on the solver's grid."""
+    now: Sequence[float]
+    """Their times."""
+    marks: Sequence[float]
+    """Times after `now` at which errors are taken; the last one is the end."""
+    truth: Floats
+    """(box, mark, x, y, z) on the solver's grid."""
+    medium: Medium
+    factor: int
+    """Cells of the solver per cell of the networks, along each side."""
+    interval: float
+    """tau"""
+
+    @classmethod
+    def of(
+        cls, starts: Sequence[NDArray[Any]], now: Sequence[float], marks: Sequence[float], tolerance: float,
+        medium: Medium, factor: int, interval: float,
+    ) -> Course:  # fmt: skip
+        """The course whose truth is RKL2 in float64 at `tolerance`."""
+        solver = rkl2("truth", tolerance, medium)
+        truth = np.stack([march(solver, *start, marks)[0] for start in zip(starts, now, strict=True)])
+        return cls(starts, now, marks, truth, medium, factor, interval)
+
+    @property
+    def decimated(self) -> Floats:
+        """The truth on the networks' grid."""
+        return coarsen(self.truth, self.factor)
+
+    @property
+    def intervals(self) -> float:
+        """tau of all boxes together."""
+        return len(self.starts) * self.marks[-1] / self.interval
+
+
+def solvers(settings: Solvers, medium: Medium, factor: int) -> list[Method]:
+    """The rows of the classical schemes: both precisions where a kernel has them."""
+    found = [Method("no motion", "the initial field", lambda phi, now: Still(phi))]
+    coarse = replace(medium, dx=factor * medium.dx)
+    for precision in PRECISIONS:
+        for dt in settings.euler:
+            found.append(euler("explicit Euler", dt, medium, precision))
+        for tolerance in settings.tolerances:
+            found.append(rkl2("RKL2", tolerance, medium, precision))
+    found += [_spectral(dt, medium) for dt in settings.spectral]
+    found += [euler("Euler, coarse grid", dt, coarse, factor=factor) for dt in settings.coarse_euler]
+    found += [rkl2("RKL2, coarse grid", value, coarse, factor=factor) for value in settings.coarse_tolerances]
+    return found
+
+
+def euler(family: str, dt: float, medium: Medium, precision: str = "float64", factor: int = 1) -> Method:
+    """Explicit Euler, on every `factor`-th cell; `medium` has the spacing of that grid."""
+
+    def start(phi: NDArray[Any], now: float) -> Marching:
+        return Euler(coarsen(phi, factor), medium, dt=dt, dtype=PRECISIONS[precision])
+
+    return Method(family, f"dt {dt:g}", start, precision, value=dt)
+
+
+def rkl2(family: str, tolerance: float, medium: Medium, precision: str = "float64", factor: int = 1) -> Method:
+    """Adaptive RKL2, on every `factor`-th cell; `medium` has the spacing of that grid."""
+
+    def start(phi: NDArray[Any], now: float) -> Marching:
+        return Rkl2(coarsen(phi, factor), medium, tolerance=tolerance, dtype=PRECISIONS[precision])
+
+    return Method(family, f"tolerance {tolerance:g}", start, precision, value=tolerance)
+
+
+def _spectral(dt: float, medium: Medium) -> Method:
+    return Method("spectral SBDF2", f"dt {dt:g}", lambda phi, now: SemiImplicit(phi, medium, dt=dt), value=dt)
+
+
+def on_gpu(settings: Solvers, medium: Medium) -> list[Method]:
+    """Euler and RKL2 in torch, on the GPU."""
+
+    found = []
+    for precision in PRECISIONS:
+        options = {"device": "cuda", "dtype": getattr(torch, precision)}
+        found += [_torch("explicit Euler", "dt", dt, TorchEuler, medium, options, precision) for dt in settings.euler]
+        found += [
+            _torch("RKL2", "tolerance", tolerance, TorchRkl2, medium, options, precision)
+            for tolerance in settings.tolerances
+        ]
+    return found
+
+
+def _torch(
+    family: str, name: str, value: float, solver: Callable[..., Marching], medium: Medium, options: dict[str, Any],
+    precision: str,
+) -> Method:  # fmt: skip
+    def start(phi: NDArray[Any], now: float) -> Marching:
+        return solver(phi, medium, **{name: value}, **options)
+
+    return Method(family, f"{name} {value:g}", start, precision, str(options["device"]), value)
+
+
+def network(family: str, model: Surrogate, *, begin: float, solver: Method, device: str = "cpu") -> Method:
+    """The row of a trained network; one of large strides is preceded by `solver` until `begin`."""
+    if model.card["kind"] == "stride":
+        setting = f"strides grow with time, from t = {begin:g}"
+        return Method(
+            family, setting, lambda phi, now: StrideMarch(phi, now, model, solver.start(phi, now), begin), "bfloat16"
+        )  # fmt: skip
+    setting = f"{model.name}, {model.interval:g} a step"
+    if device == "cuda":
+        return Method(family, setting, lambda phi, now: DeviceMarch(phi, model, device), "bfloat16", device)
+    return Method(family, setting, lambda phi, now: NetworkMarch(phi, model), "bfloat16")
+
+
+def guess(family: str, model: Surrogate, *, begin: float, solver: Method) -> Method:
+    """The row of what a network of large strides corrects: the coarse solver with wide interfaces, alone."""
+    return Method(
+        family,
+        f"strides as the network's, from t = {begin:g}",
+        lambda phi, now: StrideMarch(phi, now, model, solver.start(phi, now), begin, corrected=False),
+        "float32",
+    )
+
+
+def race(methods: Iterable[Method], course: Course, repeats: int) -> list[Row]:
+    """Run all methods over the course, short ones several times in turn; the fastest run counts."""
+    contestants, best = list(methods), dict[int, tuple[float, NDArray[Any]]]()
+    for turn in range(repeats):
+        for number, method in enumerate(contestants):
+            if turn and best[number][0] > SHORT:
+                continue
+            if not turn:
+                method.start(course.starts[0], course.now[0]).advance(course.marks[0])  # compiles, and warms the caches
+            runs = [march(method, *start, course.marks) for start in zip(course.starts, course.now, strict=True)]
+            seconds = sum(spent for _, spent in runs)
+            if turn:
+                best[number] = (min(seconds, best[number][0]), best[number][1])
+            else:
+                best[number] = (seconds, np.stack([frames for frames, _ in runs]))
+    return [
+        score(method, seconds / course.intervals, frames, course)
+        for method, (seconds, frames) in zip(contestants, best.values(), strict=True)
+    ]
+
+
+def score(method: Method, seconds: float, frames: NDArray[Any], course: Course) -> Row:
+    """A row from frames (box, mark, x, y, z), decimated where they are on the solver's grid."""
+    expected, found = course.decimated, np.asarray(frames, np.float64)
+    if found.shape != expected.shape:
+        found = coarsen(found, course.factor)
+    error = np.sqrt(metrics.mse(expected, found).mean())
+    energy = metrics.energy_error(expected, found, course.medium.eps, course.factor * course.medium.dx).max()
+    return Row(method, seconds, found.astype(np.float32), _finite(error), _finite(energy))
+
+
+def march(method: Method, phi: NDArray[Any], begin: float, marks: Sequence[float]) -> tuple[NDArray[Any], float]:
+    """The field at each mark, and the seconds that the marching took."""
+    contestant, spent, reached, frames = method.start(phi, begin), 0.0, 0.0, []
+    for mark in marks:
+        started = clock(method.device)
+        contestant.advance(mark - reached)
+        spent += clock(method.device) - started
+        reached = mark
+        frames.append(np.array(contestant.phi))
+    return np.stack(frames), spent
+
+
+def clock(device: str) -> float:
+    """CPU seconds of this process, or seconds once the GPU has nothing left to do."""
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,150 @@
+"""Trained networks by name or file: `load_model("features")`.
+
+A model file is safetensors with its card inside: the kind of network and its switches, the medium it was trained on,
+the data, cost and scores. Every kind of network is one line in `BUILDERS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from phasemill.core.errors import InputError, unknown
+from phasemill.core.weights import load_model as fill
+from phasemill.spinodal import fno, stride_network, unet
+from phasemill.spinodal.fused import Fused
+from phasemill.spinodal.network import ConvGRU
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+"""(phi, state or None) -> (next phi, state), phi (batch, x, y, z) on the network's grid."""
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A trained network with what it was trained for."""
+
+    name: str
+    card: dict[str, Any]
+    network: nn.Module
+    step: Step
+    """One step of `interval`."""
+
+    @property
+    def interval(self) -> float:
+        """Time that one step advances."""
+        return float(self.card["interval"])
+
+    @property
+    def eps(self) -> float:
+        """Interface width of the training data."""
+        return float(self.card["medium"]["eps"])
+
+    @property
+    def dx(self) -> float:
+        """Grid spacing of the solver that made them; the network's own is `factor` times as large."""
+        return float(self.card["medium"]["dx"])
+
+    @property
+    def mobility(self) -> float:
+        """Mobility of the training data."""
+        return float(self.card["medium"]["mobility"])
+
+    @property
+    def factor(self) -> int:
+        """Cells of the solver per cell of the network, along each side."""
+        return 1 if self.card["downscale"] == "none" else int(self.card["medium"]["factor"])
+
+    @property
+    def mean_range(self) -> tuple[float, float]:
+        """Mean concentrations of the training data."""
+        low, high = self.card["mean_range"]
+        return float(low), float(high)
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained parameters."""
+        return sum(value.numel() for value in self.network.parameters())
+
+
+def _recurrent(card: dict[str, Any]) -> nn.Module:
+    return ConvGRU(**card["network"])
+
+
+def _recurrent_step(network: nn.Module, dtype: torch.dtype) -> Step:
+    assert isinstance(network, ConvGRU)
+    return Fused(network, dtype)
+
+
+def _fno(card: dict[str, Any]) -> nn.Module:
+    return fno.Fno(**card["network"])
+
+
+def _fno_step(network: nn.Module, dtype: torch.dtype) -> Step:
+    assert isinstance(network, fno.Fno)
+    return fno.stepper(network, dtype)
+
+
+def _unet(card: dict[str, Any]) -> nn.Module:
+    return unet.Unet(**card["network"])
+
+
+def _unet_step(network: nn.Module, dtype: torch.dtype) -> Step:
+    assert isinstance(network, unet.Unet)
+    return unet.stepper(network, dtype)
+
+
+BUILDERS: dict[str, tuple[Callable[[dict[str, Any]], nn.Module], Callable[[nn.Module, torch.dtype], Step]]] = {
+    "recurrent": (_recurrent, _recurrent_step),
+    "fno": (_fno, _fno_step),
+    "unet": (_unet, _unet_step),
+    "stride": (stride_network.build, stride_network.stepper),
+}
+"""kind -> (the untrained module of a card, the step of a module)."""
+
+
+def shipped() -> list[str]:
+    """Names of the models inside the package."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+
+
+def load_model(name: str | Path, dtype: torch.dtype = torch.bfloat16) -> Surrogate:
+    """A shipped model by its name, or the model in a file.
+
+    Arguments
+    ---------
+    name: one of `shipped()`, or a path ending in `.safetensors`.
+    dtype: precision inside the network; phi itself stays in float32.
+
+    Raises InputError for an unknown name, a missing file, or one that holds no network of this wing.
+    """
+    path = Path(name) if str(name).endswith(".safetensors") else WEIGHTS / f"{name}.safetensors"
+    if path.parent == WEIGHTS and not path.is_file():
+        raise InputError(f"{unknown(str(name), shipped(), 'model')} (or give a file ending in .safetensors)")
+    card = _card(path)
+    if card.get("kind") not in BUILDERS:
+        raise InputError(f"{path} holds no network of the spinodal wing; use one of {', '.join(shipped())}")
+    build, step = BUILDERS[card["kind"]]
+    network = build(card)
+    fill(path, network)
+    network.requires_grad_(False).eval()
+    return Surrogate(path.stem, card, network, step(network, dtype))
+
+
+def _card(path: Path) -> dict[str, Any]:
+    """The card of a model file, before its network is built."""
+    try:
+        with safe_open(str(path), framework="pt") as stream:
+            return dict(json.loads((stream.metadata() or {})["card"]))
+    except FileNotFoundError:
+        raise InputError(f"model {path} does not exist; give one of {', '.join(shipped())} or a file") from None
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise InputError(f"{path} is not a model file of phasemill ({type(error).__name__}); remake it") from None
