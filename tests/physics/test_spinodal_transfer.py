@@ -74,7 +74,9 @@ def test_stages_start_in_their_windows_and_keep_their_splits(stages: Path) -> No
 
 
 def test_transfer_begins_with_the_first_stage_and_scratch_with_chance(stages: Path, tmp_path: Path) -> None:
-    settings = Transfer(seeds=2, sequences=[1, 2], first=AT_REST, further=AT_REST, steps=4, every=2, boxes=1)
+    settings = Transfer(
+        seeds=2, sequences=[1, 2], first=AT_REST, further=AT_REST, warm=1e-30, steps=4, every=2, boxes=1
+    )
     lively = AT_REST.model_copy(update={"learning_rate": 1e-3})
     job = TransferStagesJob(
         seed=1, medium=MEDIUM, network=NETWORK, transfer=settings.model_copy(update={"first": lively})

@@ -76,6 +76,7 @@ def train(
         settings: Curriculum = job.transfer.first if run.stage == STAGES[0] else job.transfer.further
         network = start(job.network.inputs, job.network.output, job.network.channels, seeds[run.seed])
         if run.origin == "transfer":
+            settings = settings.model_copy(update={"learning_rate": job.transfer.warm})
             network.load_state_dict(trained[first_run(run.seed).name].state_dict())
         chosen = dict(frames[run.stage])
         if run.sequences:
