@@ -2,7 +2,8 @@
 
 Both ways have the same steps, batches and sequences, but not the same learning rate (`transfer.warm` from a warm
 start). These settings were chosen after a first design had been scored on the same test boxes. Errors are
-those of free roll-outs on test sequences. A long roll-out from late boxes shows whether late windows cure a wrong speed of coarsening, which the paper proposes.
+those of free roll-outs on test sequences. A long roll-out from late boxes shows whether late windows
+cure a wrong speed of coarsening, which the paper proposes.
 """
 
 from __future__ import annotations
