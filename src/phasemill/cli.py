@@ -208,7 +208,7 @@ def evolve(
     """Evolve a field of your own into a Zarr store with energy, mean and interface area.
 
     The field is a concentration, 0 and 1 in the two phases; pictures are stretched to that. Interrupt at will: the
-    same command goes on where an rkl2 run stopped. Then: phasemill view OUT.zarr
+    same command goes on where a solver stopped. Then: phasemill view OUT.zarr
 
         phasemill evolve start.npy --until 50 -o out.zarr
     """

@@ -14,21 +14,8 @@ from phasemill.transport.config.single import StrideJob, SubstepsJob
 from phasemill.transport.config.videos import VoronoiHeatJob
 from phasemill.transport.evaluate import ablation
 from phasemill.transport.evaluate.scoring import Scores
+from tests.heat import DATA
 
-DATA = {
-    **{
-        "size": 32,
-        "dx": 0.5,
-        "dt": 0.005,
-        "steps": 1000,
-        "save_every": 50,
-        "simulations": 6,
-        "validation": 1,
-        "test": 3,
-    },
-    **{"kappa": {"low": 0.1, "high": 0.7}, "grains": {"low": 4, "high": 8}},
-    **{"interface_width": 0.25, "roughness": 0.3, "correlation_length": 2.0},
-}
 SETTINGS = {
     "seed": 1,
     "data": DATA,

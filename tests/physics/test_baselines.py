@@ -21,24 +21,18 @@ from phasemill.transport.recover.baselines import (
 from phasemill.transport.recover.network import zero_shot_network
 from phasemill.transport.recover.next_frame import FrameMap, _spectra, next_frame_network
 from phasemill.transport.spectra import FrameSpectra, SafeScheme
+from tests.heat import eigenvalues, euler_growth
 
 pytestmark = pytest.mark.physics
 
-SIZE, FRAMES, KAPPA = 32, 21, 0.37
+KAPPA = 0.37
 SCHEME = SafeScheme(interval=0.25, substeps=50, dx=0.5)
-
-
-def eigenvalues() -> np.ndarray:
-    """Of minus the 5-point Laplacian, in the layout of the full complex FFT."""
-    s = 16 * np.sin(np.pi * np.arange(SIZE) / SIZE) ** 2
-    return s[:, None] + s
 
 
 def video(kappa: float = KAPPA, smooth: float = 0.3) -> np.ndarray:
     """Float32 frames of explicit Euler with dt = 0.005, every 50th step; `smooth` is the age of the first frame."""
-    growth = (1 - kappa * 0.005 * eigenvalues()) ** (50 * np.arange(FRAMES))[:, None, None]
-    start = np.fft.fft2(np.random.default_rng(0).standard_normal((SIZE, SIZE))) * np.exp(-smooth * eigenvalues())
-    return (3 * np.fft.ifft2(start * growth).real + 0.5).astype(np.float32)
+    start = np.fft.fft2(np.random.default_rng(0).standard_normal((32, 32))) * np.exp(-smooth * eigenvalues())
+    return (3 * np.fft.ifft2(start * euler_growth(kappa, 21)).real + 0.5).astype(np.float32)
 
 
 @pytest.mark.parametrize("direction", [1, -1])

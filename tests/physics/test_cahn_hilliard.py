@@ -10,23 +10,14 @@ import pytest
 from numpy.testing import assert_allclose
 
 from phasemill.spinodal import physics
-from phasemill.spinodal.initial import perlin_mixture
 from phasemill.spinodal.physics import Medium, free_energy, growth_rate, lattice_interface_energy, profile, stable_dt
 from phasemill.spinodal.solver import Euler, Padded, integrate
+from tests.mixtures import MEDIA, named, noise
 
 pytestmark = pytest.mark.physics
 
 PAPER = Medium()
 DT = 1.25e-3
-MEDIA = [Medium(boundary=b, law=law) for b in ("periodic", "noflux") for law in ("constant", "degenerate")]
-
-
-def named(medium: Medium) -> str:
-    return f"{medium.boundary}-{medium.law}"
-
-
-def noise(*shape: int, seed: int = 0, deviation: float = 0.15) -> np.ndarray:
-    return perlin_mixture(np.random.default_rng(seed), shape, lattice=16, deviation=deviation)
 
 
 def slab(cells: int, shift: float = 0.0, rows: int = 4) -> np.ndarray:

@@ -11,25 +11,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from phasemill.core.errors import InputError
 from phasemill.spinodal import kernels, physics, solver
-from phasemill.spinodal.initial import perlin_mixture
 from phasemill.spinodal.physics import Medium, free_energy
 from phasemill.spinodal.resume import resumable
 from phasemill.spinodal.solver import Padded, Rkl2, geometric_times, integrate, make_stepper
 from phasemill.spinodal.spectral import SemiImplicit
+from tests.mixtures import MEDIA, named, noise
 
 pytestmark = pytest.mark.physics
 
 PAPER = Medium()
 DT = 1.25e-3
-MEDIA = [Medium(boundary=b, law=law) for b in ("periodic", "noflux") for law in ("constant", "degenerate")]
-
-
-def named(medium: Medium) -> str:
-    return f"{medium.boundary}-{medium.law}"
-
-
-def noise(*shape: int, seed: int = 0, deviation: float = 0.15) -> np.ndarray:
-    return perlin_mixture(np.random.default_rng(seed), shape, lattice=16, deviation=deviation)
 
 
 # the compiled kernels are the readable formulas

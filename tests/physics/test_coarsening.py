@@ -1,36 +1,36 @@
-"""Long evolutions: scaling laws, the lamella at the end, resumable data, and how roll-outs are judged and recorded."""
+"""Long evolutions: the lamella at the end, resumable data, and how roll-outs are judged and recorded."""
 
 import json
 import math
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-import torch
 
 from phasemill.core import store
 from phasemill.core.errors import InputError
 from phasemill.core.files import read_json, write_json
-from phasemill.core.seeds import branch
 from phasemill.core.weights import save_model
 from phasemill.report import claims
 from phasemill.spinodal import long_dataset, recorded
+from phasemill.spinodal.config.data import Medium as GridMedium
 from phasemill.spinodal.config.long import CoarseningJob, EnsembleJob, EnsembleTruthJob, LongJob
 from phasemill.spinodal.evaluate.coarse_energy import interface_energies, lamella_energy, refined_energies
-from phasemill.spinodal.evaluate.courses import follow, judge, roll, texture
+from phasemill.spinodal.evaluate.courses import follow, judge, roll, texture, waviness
 from phasemill.spinodal.evaluate.ensemble import compare, ensemble
 from phasemill.spinodal.evaluate.long import long
-from phasemill.spinodal.evaluate.long_numbers import time_average
-from phasemill.spinodal.initial import perlin_mixture
+from phasemill.spinodal.evaluate.long_claims import ALL, BLOWN, judged, values_of
+from phasemill.spinodal.evaluate.long_numbers import run_numbers, time_average, time_median
+from phasemill.spinodal.evaluate.long_references import DECIMATED, TIGHTER
 from phasemill.spinodal.library import Surrogate, load_model
-from phasemill.spinodal.network import ConvGRU
 from phasemill.spinodal.physics import Medium, free_energy, lattice_interface_energy
-from phasemill.spinodal.resume import resumable
-from phasemill.spinodal.scaling import collapse, exponent, scaled
-from phasemill.spinodal.solver import geometric_times
+from tests.conftest import ROOT
+from tests.mixtures import MEDIUM, card, small_network
 
 pytestmark = pytest.mark.physics
 
-MEDIUM = {"eps": 3.0, "mobility": 1.0, "dx": 1.0, "interval": 0.5, "factor": 2}
 SCALING = {"windows": [{"low": 2.0, "high": 20.0}, {"low": 1e3, "high": 1e4}], "resamples": 200}
 MIXTURES = {
     "mean": 0.5, "mean_deviation": 0.1, "mean_range": {"low": 0.4, "high": 0.6}, "deviation": {"low": 0.1, "high": 0.2},
@@ -54,74 +54,15 @@ def truth(tmp_path_factory):
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """A recurrent network that hardly moves anything, with the card of a trained one."""
-    torch.manual_seed(0)
-    network = ConvGRU("features", "central", 4)
-    with torch.no_grad():
-        network.to_flux[-1].weight.mul_(0.02)
-        network.to_flux[-1].bias.zero_()
+    network = small_network()
+    network.to_flux[-1].weight.mul_(0.02)
+    network.to_flux[-1].bias.zero_()
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    card = {
-        "kind": "recurrent", "interval": 0.5, "network": {"inputs": "features", "output": "central", "channels": 4},
-        "medium": MEDIUM, "downscale": "nearest", "box": 16, "mean_range": [0.4, 0.6], "provenance": {"stage": "none"},
-    }  # fmt: skip
-    save_model(path, network, card)
+    save_model(path, network, card(mean_range=[0.4, 0.6]))
     return path
 
 
-# ---- scaling
-
-
-@pytest.mark.parametrize("members", [1, 8])
-@pytest.mark.parametrize("slope", [-1 / 3, -0.44])
-def test_exponent_of_a_noisy_power_law_lies_in_its_interval(members, slope):
-    rng = np.random.default_rng(1)
-    times = np.geomspace(1, 1000, 40)
-    values = times**slope * np.exp(0.02 * rng.standard_normal((members, 40)))
-    found = exponent(times, values, (5, 500), rng, 1000)
-    assert found.low < slope < found.high
-    assert abs(found.value - slope) < 0.01
-    assert found.high - found.low < 0.03
-
-
-def test_exponent_of_an_exact_power_law_has_no_width():
-    times = np.geomspace(1, 1000, 40)
-    found = exponent(times, times[None] ** -0.25, (5, 500), np.random.default_rng(0), 100)
-    assert found.value == pytest.approx(-0.25, abs=1e-12)
-    assert found.high - found.low < 1e-12
-
-
-@pytest.mark.parametrize(
-    ("window", "values"),
-    [
-        ((5, 5000), 1.0),  # not covered
-        ((0.1, 500), 1.0),
-        ((500, 600), 1.0),  # too few times
-        ((5, 500), -1.0),  # no logarithm
-    ],
-)
-def test_exponent_is_none_where_it_cannot_be_fitted(window, values):
-    times = np.geomspace(1, 1000, 40)
-    assert exponent(times, np.full((3, 40), values), window, np.random.default_rng(0), 100) is None
-
-
-def self_similar(k, length, bent=0.0):
-    """L^3 s(k L) with s(x) = x^2 exp(-x^2 / 2), bent by a term that does not scale."""
-    x = k * length
-    return length**3 * x**2 * np.exp(-(x**2) / 2) * (1 + bent * length * np.exp(-(x**2)))
-
-
-def test_structure_factors_of_one_shape_collapse_and_others_do_not():
-    k = 2 * np.pi / 512 * np.arange(1, 257)
-    lengths = np.array([8.0, 11.0, 16.0])
-    assert collapse(k, np.array([self_similar(k, length) for length in lengths])) < 5e-3
-    assert collapse(k, np.array([self_similar(k, length, 0.05) for length in lengths])) > 0.015
-
-
-def test_scaled_structure_factor_is_normalised():
-    k = 2 * np.pi / 64 * np.arange(1, 33)
-    x, s = scaled(k, self_similar(k, 10.0))
-    assert np.sum(x**2 * s) * (x[1] - x[0]) == pytest.approx(1, rel=1e-12)
-    assert np.sum(x * s) == pytest.approx(np.sum(s), rel=1e-12)
+# ---- energy on the network's grid
 
 
 @pytest.mark.parametrize("size", [16, 32])
@@ -165,26 +106,32 @@ def test_perlin_noise_ends_in_the_flat_lamella(truth):
     assert (np.diff(data["evaluations"], axis=1) > 0).all()
 
 
-def test_interrupted_run_goes_on_bit_equal_and_cleans_up(truth, tmp_path):
-    output = tmp_path / "again.zarr"
-    folder = tmp_path / "again_frames"
-    times = geometric_times(WIDE["until"], WIDE["frames"], 0.5)
-    rng = np.random.default_rng(branch(20260313, "spinodal_coarsening", 1)[0])
-    run = resumable(
-        perlin_mixture(rng, (16,) * 3, mean=0.5, deviation=0.15, lattice=8),
-        times,
-        folder,
-        medium=Medium(),
-        tolerance=1e-3,
-    )
-    evaluations = [next(run)[1] for _ in range(7)][-1]
-    run.close()  # as a kill would, between two frames
+def test_killed_run_goes_on_bit_equal_and_cleans_up(truth, tmp_path):
+    """kill -9 of the job while its eighth frame is half-written."""
+    output, folder = tmp_path / "again.zarr", tmp_path / "again_frames"
+    program = f"""
+import os, signal
+from pathlib import Path
+from phasemill.spinodal import long_dataset
+from phasemill.spinodal.config.long import CoarseningJob
+rename = os.replace
+def kill_or_rename(old, new):
+    os.kill(os.getpid(), signal.SIGKILL) if Path(new).name == "frame-00007.npz" else rename(old, new)
+os.replace = kill_or_rename
+long_dataset.coarsening(CoarseningJob.model_validate_json({coarsening_job().model_dump_json()!r}), Path({str(output)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": str(ROOT / "src")})
+    assert done.returncode == -signal.SIGKILL
+    assert not output.exists()
+    assert len(list(folder.glob("*/frame-*.npz"))) == 7
+    assert len(list(folder.glob("*/.frame-00007.npz.*.partial"))) == 1
+    evaluations = long_dataset.evaluations_in(folder)
     long_dataset.coarsening(coarsening_job(), output)
-    assert not folder.exists()
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["again.json", "again.zarr"]
     a, b = store.open_dataset(truth), store.open_dataset(output)
     for name in a.data_vars:
         np.testing.assert_array_equal(a[name], b[name], err_msg=str(name))
-    assert store.provenance(b)["evaluations_found"] == evaluations
+    assert store.provenance(b)["evaluations_found"] == evaluations > 0
 
 
 def test_ensemble_members_do_not_depend_on_their_number(tmp_path):
@@ -204,16 +151,23 @@ def test_ensemble_members_do_not_depend_on_their_number(tmp_path):
 # ---- judging roll-outs
 
 
+GRID = GridMedium.model_validate(MEDIUM)
+SLICES = [
+    {"model": name, "around": around, "mse": mse, "mse_still": 0.1}
+    for name, mse in (("oracle", None), (DECIMATED, 0.01)) for around in ("mixture", "phases")
+]  # fmt: skip
+
+
 def oracle(path, step=None):
     """The network's card with another step."""
     model = load_model(path)
     return Surrogate("oracle", model.card, model.network, step or (lambda phi, state: (phi, state)))
 
 
-def test_perfect_roll_out_has_no_error_but_the_floors(truth, weights):
+def test_perfect_roll_out_has_no_error_but_the_floors(truth):
     data = store.open_dataset(truth)
-    model = oracle(weights)
-    course = judge(model, 0, data["time"].values, data["phi"][0], data["phi"][0].values[:, ::2, ::2, ::2])
+    decimated = data["phi"][0].values[:, ::2, ::2, ::2]
+    course = judge("oracle", 0, data["time"].values, data["phi"][0], decimated, GRID)
     for name in ("rmse", "energy_error", "energy_fourier_error", "displacement"):
         assert course.curves[name].max() == 0
     for name in ("rmse_nearest", "rmse_fourier", "displacement_nearest", "displacement_fourier"):
@@ -226,7 +180,7 @@ def test_perfect_roll_out_has_no_error_but_the_floors(truth, weights):
 
 def test_standing_still_scores_as_standing_still(truth, weights):
     data = store.open_dataset(truth)
-    (course,) = follow(oracle(weights), data, [1])
+    (course,) = follow(oracle(weights), data, [1], GRID)
     np.testing.assert_allclose(course.curves["rmse"], course.curves["rmse_still"], atol=1e-7)
     assert course.curves["drift"].max() < 1e-12
     assert time_average(course) > 0.5 * course.curves["mse"][-1]
@@ -243,6 +197,27 @@ def test_texture_is_that_within_the_phases_alone():
     assert math.isnan(texture(0.5 + alternating))
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_waviness_is_the_distance_from_flat_layers(shift):
+    """A lamella whose interfaces undulate in parallel, by `shift` in the root mean square."""
+    x, y = np.arange(32)[:, None, None] + 0.5, np.arange(32)[None, :, None]
+    moved = shift * np.sqrt(2) * np.sin(2 * np.pi * y / 32)
+    # wide enough for the grid to see its slope
+    lamella = np.broadcast_to(1 / (1 + np.exp(-(8 - np.abs(x + moved - 16)) / 1.5)), (32, 32, 4))
+    for axis in range(3):
+        found = waviness(np.moveaxis(lamella, 0, axis), 1.0)
+        assert found == pytest.approx(shift, rel=0.05, abs=1e-12)
+    assert waviness(lamella, 2.0) == pytest.approx(2 * waviness(lamella, 1.0))
+
+
+def test_median_over_time_does_not_count_the_stored_times():
+    times = np.concatenate([[0.0], np.geomspace(1, 1000, 31)])
+    values = np.where(times < 500, 1.0, 3.0)  # few stored times, and more than half of the run
+    assert np.median(values) == 1
+    assert time_median(times, values) == 3
+    assert time_median(times, times) == pytest.approx(500, rel=0.2)
+
+
 def test_frames_are_those_of_their_steps(weights):
     starts, marks = np.full((2, 4, 4, 4), 0.5, np.float32), np.array([0, 1, 4, 9])
     frames = roll(oracle(weights, lambda phi, state: (phi + 0.01, state)), starts, marks)
@@ -252,9 +227,15 @@ def test_frames_are_those_of_their_steps(weights):
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_roll_out_that_blows_up_is_scored_as_such(truth, weights, tmp_path):
     data = store.open_dataset(truth)
-    (course,) = follow(oracle(weights, lambda phi, state: (phi * 1e30, state)), data, [0])
+    (course,) = follow(oracle(weights, lambda phi, state: (phi * 1e30, state)), data, [0], GRID)
     assert not math.isfinite(course.curves["mse"][-1])
     assert course.curves["components"][-1] == 0
+    # its error is none that a claim could miss: beyond every bound, not "not testable"
+    numbers = run_numbers(course, 1.0)
+    claimed = values_of("oracle", [numbers, {**numbers, "model": DECIMATED}], SLICES, [])
+    for name in ("energy_error", "bounds", "lamella_energy", "lamella_flat", "topology", "exponent_gap", "slice"):
+        assert claimed[f"spinodal.long.{name}"] == BLOWN
+    assert claimed["spinodal.long.lamella_time"] == claimed["spinodal.long.lamella_stays"] == 0
 
 
 @pytest.fixture(scope="module")
@@ -274,19 +255,50 @@ def test_evaluation_answers_all_its_claims(evaluated, truth):
     wanted = {name for name in claims.load().claims if name.startswith("spinodal.long.")}
     assert set(page["claims"]) == wanted
     assert page["metrics"]["runs"][0]["drift"] < 1e-6
-    assert len(page["metrics"]["runs"]) == 2
+    assert [run["model"] for run in page["metrics"]["runs"]] == [
+        "small",
+        "small",
+        DECIMATED,
+        DECIMATED,
+        TIGHTER,
+        TIGHTER,
+    ]
+    assert {one["around"] for one in page["metrics"]["slice"]} == {"mixture", "phases"}
     assert page["metrics"]["ends"][0]["energy_over_lamella"] == pytest.approx(1, abs=1e-5)
+    assert f"Judged on small. Beside it: {DECIMATED} " in page["claim_notes"]["spinodal.long.energy_error"]
     assert {tuple(fit["window"]) for fit in page["metrics"]["exponents"]} == {(2.0, 20.0)}  # the other is not covered
     json.dumps(page, allow_nan=False)
     fields = store.open_dataset(folder / "fields.zarr")
     np.testing.assert_array_equal(fields["truth"][1], store.open_dataset(truth)["phi"][1, :, ::2, ::2, ::2])
 
 
+def test_solvers_in_the_place_of_the_network_follow_the_truth(evaluated):
+    """In a box of 16^3 neither the lost cells nor the solver's tolerance changes where the evolution goes."""
+    runs = {run["model"]: run for run in evaluated[1]["metrics"]["runs"] if run["box"] == 0}
+    assert runs[TIGHTER]["rmse_peak"] < runs[DECIMATED]["rmse_peak"] < 0.01
+    assert max(runs[name]["energy_error_max"] for name in (TIGHTER, DECIMATED)) < 2e-3
+    assert runs[DECIMATED]["arrival"] == runs[TIGHTER]["arrival"] == runs["small"]["arrival_truth"]
+    assert runs["small"]["rmse_peak"] > 0.1
+
+
+def test_exponent_of_the_claim_is_the_last_before_the_lamella(evaluated):
+    fits = [
+        {"series": ALL, "quantity": "F", "window": [5.0, 50.0], "exponent": -0.2, "over_lamella": 4.0},
+        {"series": ALL, "quantity": "F", "window": [50.0, 500.0], "exponent": -0.3, "over_lamella": 2.1},
+        {"series": ALL, "quantity": "F", "window": [500.0, 5000.0], "exponent": -0.1, "over_lamella": 1.4},
+    ]
+    assert judged([], [], [], fits)[0]["spinodal.long.exponent"] == -0.3
+    assert judged([], [], [], fits[2:])[0]["spinodal.long.exponent"] is None
+    (found,) = [fit for fit in evaluated[1]["metrics"]["exponents"] if (fit["series"], fit["quantity"]) == (ALL, "F")]
+    assert found["over_lamella"] == pytest.approx(1, abs=0.5)
+
+
 def test_truth_alone_is_evaluated_without_networks(truth, tmp_path):
     settings = {"models": [], "rollouts": 1, "slice_steps": 6}
     job = LongJob.model_validate({"seed": 3, "medium": MEDIUM, "scaling": SCALING, "long": settings})
     page = long(job, truth, tmp_path)
-    assert {name for name, value in page["claims"].items() if value is not None} == {"spinodal.long.exponent"}
+    assert set(page["claims"]) == {name for name in claims.load().claims if name.startswith("spinodal.long.")}
+    assert {value for name, value in page["claims"].items() if name != "spinodal.long.exponent"} == {None}
     assert "truth" in store.open_dataset(tmp_path / "fields.zarr")
 
 
@@ -295,11 +307,12 @@ def test_ensemble_evaluation(weights, tmp_path):
     truth = EnsembleTruthJob.model_validate({"seed": 1, "medium": MEDIUM, "mixtures": MIXTURES, "ensemble_truth": data})
     path = tmp_path / "spinodal_ensemble_truth.zarr"
     long_dataset.ensemble(truth, path)
-    settings = {"model": str(weights), "members": 3}
+    settings = {"models": [str(weights)], "members": 3}
     job = EnsembleJob.model_validate({"seed": 1, "medium": MEDIUM, "scaling": SCALING, "ensemble": settings})
     page = ensemble(job, path, tmp_path / "out")
     assert set(page["claims"]) == {name for name in claims.load().claims if name.startswith("spinodal.ensemble.")}
     assert page["claims"]["spinodal.ensemble.mean"] > 0.1  # this network hardly moves
+    assert np.abs(page["metrics"]["difference"][DECIMATED]["mean"]).max() < 0.05
     json.dumps(page, allow_nan=False)
 
 

@@ -16,6 +16,7 @@ from phasemill.transport.config.single import ARMS, Arm, Degeneracy, DegeneracyJ
 from phasemill.transport.config.videos import VoronoiHeatJob
 from phasemill.transport.evaluate.degeneracy import degeneracy, descend, spread_rows
 from phasemill.transport.spectra import SafeScheme
+from tests import heat
 
 pytestmark = pytest.mark.physics
 
@@ -34,22 +35,12 @@ SETTINGS: dict[str, Any] = {
         "two_phase": {**ARM, "safe": 10.0, "reconstruction": 1.0, "identity": 0.1, "phase_one": 0.5},
     },
 }
-DATA = {
-    **{"size": 32, "dx": 0.5, "dt": 0.005, "steps": 250, "save_every": 50},
-    **{"simulations": 5, "validation": 1, "test": 3},
-    **{"kappa": {"low": 0.1, "high": 0.7}, "grains": {"low": 4, "high": 8}},
-    **{"interface_width": 0.25, "roughness": 0.3, "correlation_length": 2.0},
-}
+DATA = {**heat.DATA, "steps": 250, "simulations": 5}
 
 
 def video() -> np.ndarray:
-    """Explicit Euler with dt = 0.005, every 50th step, by the full complex FFT."""
-    s = 16 * np.sin(np.pi * np.arange(32) / 32) ** 2
-    eigenvalues = s[:, None] + s
-    growth = (1 - KAPPA * 0.005 * eigenvalues) ** (50 * np.arange(5))[:, None, None]
-    noise = np.fft.fft2(np.random.default_rng(0).standard_normal((32, 32))) * np.exp(-0.1 * eigenvalues)
-    start = np.fft.fft2(np.tanh(8 * np.fft.ifft2(noise).real))
-    return np.fft.ifft2(start * growth).real.astype(np.float32)
+    """Five frames, float32."""
+    return heat.euler_frames(KAPPA, frames=5, age=0.1).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

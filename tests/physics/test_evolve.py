@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from phasemill import spinodal
 from phasemill.core.errors import InputError
@@ -16,9 +16,9 @@ from phasemill.spinodal.evolution import interface_area
 from phasemill.spinodal.forecast import prepare
 from phasemill.spinodal.initial import perlin_mixture
 from phasemill.spinodal.library import Surrogate, load_model
-from phasemill.spinodal.network import ConvGRU
 from phasemill.spinodal.physics import Medium, free_energy, profile
 from phasemill.spinodal.rollout import predict
+from tests.mixtures import MEDIUM, card, small_network
 
 pytestmark = pytest.mark.physics
 
@@ -92,12 +92,9 @@ def test_eps_dx_and_mobility_scale_length_and_time() -> None:
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network, untrained, of a medium with M = 2."""
-    torch.manual_seed(0)
     file = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    switches = {"inputs": "features", "output": "staggered", "channels": 4}
-    medium = {"eps": 3.0, "dx": 1.0, "mobility": 2.0, "factor": 2}
-    facts = {"kind": "recurrent", "network": switches, "medium": medium, "interval": 0.5, "downscale": "nearest"}
-    save_model(file, ConvGRU(**switches), {**facts, "mean_range": [0.3, 0.7], "box": 16})
+    facts = card("staggered", medium={**MEDIUM, "mobility": 2.0}, mean_range=[0.3, 0.7])
+    save_model(file, small_network("staggered"), facts)
     return file
 
 
@@ -169,6 +166,17 @@ def test_what_the_network_has_not_seen_is_said(
     warnings = prepare(field, Medium(mobility=2.0), np.array(times), network).warnings
     assert len(warnings) == bool(sentence)
     assert sentence in " ".join(warnings)
+
+
+def test_networks_of_demixed_fields_are_warned_of_younger_ones(network: Surrogate) -> None:
+    """In a medium with eps 4 and M = 1 their first time, 2.5, is (4 / 3)^3 * 2 times as late."""
+    late = replace(network, card=network.card | {"time_range": [2.5, 600.0]})
+    medium, times = Medium(eps=4.0, dx=4 / 3), np.array([0.0, 50.0])
+    young = prepare(MIXTURE, medium, times, late).warnings
+    demixed = spinodal.evolve(MIXTURE, until=12.0, every=12.0, eps=4.0, dx=4 / 3).phi[-1].values
+    old = prepare(demixed.astype(float), medium, times, late).warnings
+    assert len(young) == len(old) + 1
+    assert "evolve this one by rkl2 to t = 11.9 first" in young[-1]
 
 
 def test_other_mobility_laws_are_refused(network: Surrogate) -> None:

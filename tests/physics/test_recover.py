@@ -10,26 +10,17 @@ import pytest
 from phasemill.core.errors import InputError
 from phasemill.transport.recover import recover_direct
 from phasemill.transport.spectra import FrameSpectra, SafeScheme
+from tests import heat
+from tests.heat import TAU0, eigenvalues
 
 pytestmark = pytest.mark.physics
 
 SCHEME = SafeScheme(interval=0.25, substeps=50, dx=0.5)
-TAU0 = 0.005
-SIZE, FRAMES = 32, 21
 
 
-def eigenvalues() -> np.ndarray:
-    """Of minus the 5-point Laplacian, in the layout of the full complex FFT."""
-    s = 16 * np.sin(np.pi * np.arange(SIZE) / SIZE) ** 2
-    return s[:, None] + s
-
-
-def euler_frames(kappa: float, seed: int = 0) -> np.ndarray:
-    """Float32 frames of explicit Euler with dt = 0.005, every 50th step, by the full complex FFT."""
-    growth = (1 - kappa * TAU0 * eigenvalues()) ** (50 * np.arange(FRAMES))[:, None, None]
-    noise = np.fft.fft2(np.random.default_rng(seed).standard_normal((SIZE, SIZE)))
-    start = np.tanh(np.fft.ifft2(noise * np.exp(-0.3 * eigenvalues())).real * 8)
-    return np.fft.ifft2(np.fft.fft2(start) * growth).real.astype(np.float32)
+def euler_frames(kappa: float) -> np.ndarray:
+    """Float32 frames, as they are stored."""
+    return heat.euler_frames(kappa).astype(np.float32)
 
 
 @pytest.mark.parametrize("kappa", [0.1, 0.2, 0.35, 0.5, 0.7])

@@ -25,15 +25,10 @@ from phasemill.transport.recover.direct import recover_direct
 from phasemill.transport.recover.intensity import ScaleFreeLoss, linearise, recover_stretched
 from phasemill.transport.recover.trajectory import recover_trajectory
 from phasemill.transport.spectra import FrameSpectra, SafeScheme
+from tests.heat import DATA
 
 pytestmark = pytest.mark.physics
 
-DATA = {
-    **{"size": 32, "dx": 0.5, "dt": 0.005, "steps": 1000, "save_every": 50},
-    **{"simulations": 6, "validation": 1, "test": 3},
-    **{"kappa": {"low": 0.1, "high": 0.7}, "grains": {"low": 4, "high": 8}},
-    **{"interface_width": 0.25, "roughness": 0.3, "correlation_length": 2.0},
-}
 SETTINGS = {
     "seed": 1,
     "search": {"kappa": {"low": 0.01, "high": 2}, "field_frames": 3},

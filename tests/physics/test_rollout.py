@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from phasemill.core.errors import InputError
 from phasemill.core.weights import save_model
@@ -23,26 +24,18 @@ from phasemill.spinodal.evaluate.rollout import coarse_differences, rollout
 from phasemill.spinodal.evaluate.shapes import shapes
 from phasemill.spinodal.evaluate.size import cost_slope, size
 from phasemill.spinodal.fused import Fused
-from phasemill.spinodal.network import ConvGRU
+from phasemill.spinodal.physics import lattice_interface_energy, profile
 from phasemill.spinodal.rollout import exchange_averaged, predict_at, refine
 from phasemill.spinodal.rollout import rollout as march
 from phasemill.spinodal.solver import integrate
+from tests.mixtures import MEDIUM, card, small_network
 
 pytestmark = pytest.mark.physics
-
-MEDIUM = {"eps": 3.0, "mobility": 1.0, "dx": 1.0, "interval": 0.5, "factor": 2}
 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def network(output: str = "central", seed: int = 0, channels: int = 4) -> ConvGRU:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        made = ConvGRU("features", output, channels)  # type: ignore[arg-type]
-    return made.requires_grad_(False).eval()
 
 
 def mixture(*shape: int) -> np.ndarray:
@@ -58,7 +51,7 @@ def test_refining_is_exact_without_aliasing(n: int, factor: int) -> None:
 
 
 def test_frames_at_marks_are_those_of_the_whole_roll_out() -> None:
-    step, phi = Fused(network(), torch.float32), mixture(3, 8, 8, 8)
+    step, phi = Fused(small_network(), torch.float32), mixture(3, 8, 8, 8)
     every = list(march(step, phi, 6))
     found = predict_at(step, phi, [0, 2, 6], batch=2)
     assert found[:, 0] == pytest.approx(phi)
@@ -70,23 +63,23 @@ def test_frames_at_marks_are_those_of_the_whole_roll_out() -> None:
 def test_roll_out_conserves_mass_over_many_steps(output: str) -> None:
     """Rounding in bfloat16 inside the network does not reach the mean."""
     phi = mixture(1, 8, 8, 8)
-    *_, last = march(Fused(network(output)), phi, 200)
+    *_, last = march(Fused(small_network(output)), phi, 200)
     assert last.mean(dtype=np.float64) == pytest.approx(phi.mean(), abs=2e-7)
     assert np.abs(last - phi).max() > 1e-3  # it moves
 
 
 def test_averaging_over_the_exchange_of_phases_makes_the_step_symmetric() -> None:
-    step, phi = exchange_averaged(Fused(network(), torch.float32)), mixture(2, 8, 8, 8)
+    step, phi = exchange_averaged(Fused(small_network(), torch.float32)), mixture(2, 8, 8, 8)
     one, other = (predict_at(step, start, [3])[:, 0] for start in (phi, 1 - phi))
     assert one == pytest.approx(1 - other, abs=1e-6)
-    single = predict_at(Fused(network(), torch.float32), phi, [3])[:, 0]
+    single = predict_at(Fused(small_network(), torch.float32), phi, [3])[:, 0]
     assert np.abs(one - single).max() > 1e-4
 
 
 @pytest.mark.parametrize(("output", "kept"), [("central", True), ("staggered", False)])
 def test_central_divergence_keeps_eight_means(output: str, kept: bool) -> None:
     phi = mixture(1, 8, 8, 8).astype(np.float32)
-    frames = predict_at(Fused(network(output), torch.float32), phi, range(5))
+    frames = predict_at(Fused(small_network(output), torch.float32), phi, range(5))
     change = floors.parity(Run("any", frames, frames))["prediction"]
     assert (change < 1e-6) == kept
 
@@ -156,26 +149,12 @@ def test_solver_checks() -> None:
     assert found["interface_energy"]["1"] == pytest.approx(0.942591, abs=1e-6)
 
 
-def card(**changes: Any) -> dict[str, Any]:
-    return {
-        "kind": "recurrent",
-        "interval": 0.5,
-        "network": {"inputs": "features", "output": "central", "channels": 4},
-        "medium": MEDIUM,
-        "downscale": "nearest",
-        "training": {"steps": 1, "seconds": 0.0, "validation_mse": 0.01},
-        "box": 16,
-        "mean_range": [0.2, 0.8],
-        "provenance": {"stage": "test", "seconds": 0.0},
-    } | changes
-
-
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of shipped models with one, `features`, and a file beside it."""
     monkeypatch.setattr(library, "WEIGHTS", tmp_path / "weights")
-    save_model(tmp_path / "weights" / "features.safetensors", network(), card())
-    save_model(tmp_path / "other.safetensors", network(seed=1), card())
+    save_model(tmp_path / "weights" / "features.safetensors", small_network(), card())
+    save_model(tmp_path / "other.safetensors", small_network(seed=1), card())
     return tmp_path
 
 
@@ -191,7 +170,7 @@ def test_models_are_named_by_their_origin(weights: Path) -> None:
 @pytest.mark.parametrize("changes", [{"interval": 0.75}, {"medium": MEDIUM | {"eps": 4.0}}, {"downscale": "none"}])
 def test_networks_of_another_medium_are_refused(weights: Path, changes: dict[str, Any]) -> None:
     path = weights / "foreign.safetensors"
-    save_model(path, network(), card(**changes))
+    save_model(path, small_network(), card(**changes))
     with pytest.raises(InputError, match="trained for another medium"):
         gather([], [path], Medium(**MEDIUM))
 
@@ -204,7 +183,42 @@ SEQUENCES = {
     "size": 16, "simulations": 3, "frames": 5, "tolerance": 1e-3, "late": 0.4, "late_times": {"low": 0.5, "high": 1.0},
 }  # fmt: skip
 LONG = {"steps": 8, "every": 2, "tolerance": 1e-3}
-COMMON = {"seed": 1, "medium": MEDIUM, "rollout": {"models": ["features"], "frames": [1, 4], "resamples": 100}}
+
+
+def test_free_energy_over_area_is_that_of_a_flat_interface() -> None:
+    medium = Medium(**MEDIUM)
+    lamella = profile(8 - np.abs(np.arange(32) - 15.5), medium.eps)[:, None, None] * np.ones((1, 32, 32))
+    source = xr.Dataset({"phi": (("sim", "time", "x", "y", "z"), lamella[None, None])})
+    found = floors.energy_over_area(source, medium)
+    assert found["ratios"] == [pytest.approx(1 / lattice_interface_energy(medium.eps, medium.dx), rel=0.08)]
+    assert found["largest_gap"] == abs(found["ratios"][0] - 1)
+
+
+def test_errors_on_the_fine_grid_hold_what_repeated_cells_lose() -> None:
+    medium, rng = Medium(**MEDIUM), np.random.default_rng(0)
+    flat = np.full((2, 1, 8, 8, 8), 0.25)
+    rough = flat + 0.1 * rng.standard_normal(flat.shape)
+    source = xr.Dataset({"phi": (("sim", "time", "x", "y", "z"), np.concatenate([flat, rough], axis=1))})
+    truth = dataset.coarsen(source["phi"].values, 2).astype(np.float32)
+    fine = floors.fine_over_coarse(source, Run("any", truth, truth + 0.05), [0, 1], medium)
+    assert fine[0] == pytest.approx(1, rel=1e-4)
+    assert fine[1] == pytest.approx(np.sqrt(1 + 7 / 8 * 2 * (0.1 / 0.05) ** 2), rel=0.1)
+
+
+def test_the_published_network_is_raw_with_a_state_that_is_never_forgotten() -> None:
+    raw, published = library.load_model("raw"), library.load_model("published")
+    assert published.name == "published"
+    assert (raw.card["network"]["memory"], published.card["network"]["memory"]) == (24, 0)
+    assert raw.card["network"] | {"memory": 0} == published.card["network"]
+    assert all(torch.equal(a, b) for a, b in zip(raw.network.parameters(), published.network.parameters(), strict=True))
+    assert set(library.shipped()) == {"features", "published", "raw", "stride"}
+
+
+COMMON = {
+    "seed": 1,
+    "medium": MEDIUM,
+    "rollout": {"models": ["features"], "judged": "features", "frames": [1, 4], "resamples": 100},
+}
 
 
 def test_evaluations_end_to_end(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import torch
 from phasemill.core.errors import InputError
 from phasemill.transport.operator import SpectralLoss, fourier, safe_loss, substep
 from phasemill.transport.spectra import FrameSpectra, SafeScheme, stability_table
+from tests.heat import euler_frames
 
 pytestmark = pytest.mark.physics
 
@@ -23,16 +24,6 @@ CASES = {
     "forward euler": replace(SCHEME, direction=-1, mode="forward_euler", substeps=10),
 }
 all_cases = pytest.mark.parametrize("scheme", CASES.values(), ids=CASES.keys())
-
-
-def euler_video(kappa: float, frames: int = 21, size: int = 32, seed: int = 0) -> np.ndarray:
-    """Explicit Euler with dt = 0.005, every 50th step, by the full complex FFT: independent of the code under test."""
-    k = 2 * np.pi * np.fft.fftfreq(size, 0.5)
-    s = 16 * np.sin(k * 0.5 / 2) ** 2
-    growth = (1 - kappa * 0.005 * (s[:, None] + s)) ** (50 * np.arange(frames))[:, None, None]
-    noise = np.fft.fft2(np.random.default_rng(seed).standard_normal((size, size)))
-    start = np.tanh(np.fft.ifft2(noise * np.exp(-0.3 * (s[:, None] + s))).real * 8)
-    return np.fft.ifft2(np.fft.fft2(start) * growth).real
 
 
 def _mean_square_error(z: torch.Tensor, kappa: torch.Tensor, scheme: SafeScheme) -> torch.Tensor:
@@ -48,14 +39,14 @@ def reference_loss(video: torch.Tensor, kappa: torch.Tensor, scheme: SafeScheme)
 
 @all_cases
 def test_fourier_form_equals_substeps(scheme: SafeScheme) -> None:
-    u = torch.from_numpy(euler_video(KAPPA, frames=3))
+    u = torch.from_numpy(euler_frames(KAPPA, frames=3))
     kappa = torch.tensor([0.1, 0.4, 0.7], dtype=torch.float64)
     torch.testing.assert_close(fourier(u, kappa, scheme), substep(u, kappa, scheme), rtol=1e-9, atol=1e-12)
 
 
 @all_cases
 def test_loss_and_gradients_of_all_forms_agree(scheme: SafeScheme) -> None:
-    frames = euler_video(KAPPA) + 0.01 * np.random.default_rng(1).standard_normal((21, 32, 32))
+    frames = euler_frames(KAPPA) + 0.01 * np.random.default_rng(1).standard_normal((21, 32, 32))
     kappa = torch.tensor([0.52], dtype=torch.float64, requires_grad=True)
     video = torch.from_numpy(frames)[None].requires_grad_()
     loss = reference_loss(video, kappa, scheme)
@@ -78,7 +69,7 @@ def test_loss_and_gradients_of_all_forms_agree(scheme: SafeScheme) -> None:
 
 
 def test_batches_mix_schemes() -> None:
-    videos = [euler_video(0.2), euler_video(0.6, seed=1)[::-1].copy()]
+    videos = [euler_frames(0.2), euler_frames(0.6, seed=1)[::-1].copy()]
     schemes = [SCHEME, CASES["forward euler"]]
     spectra = [FrameSpectra.from_frames(v, s) for v, s in zip(videos, schemes, strict=True)]
     kappa = torch.tensor([0.3, 0.4])
@@ -101,7 +92,7 @@ def test_gradcheck(name: str, shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize(("substeps", "exact"), [(50, True), (49, False), (10, False), (1, False)])
 def test_true_kappa_predicts_the_next_frame_only_at_the_data_substeps(substeps: int, exact: bool) -> None:
-    video = torch.from_numpy(euler_video(KAPPA))
+    video = torch.from_numpy(euler_frames(KAPPA))
     scheme = replace(SCHEME, substeps=substeps)
     error = (substep(video[:-1], torch.tensor(KAPPA, dtype=torch.float64), scheme) - video[1:]).abs().max()
     assert bool(error < 1e-13) is exact
@@ -110,7 +101,7 @@ def test_true_kappa_predicts_the_next_frame_only_at_the_data_substeps(substeps: 
 
 
 def test_loss_is_one_for_persistence_and_ignores_affine_maps_of_the_field() -> None:
-    video = euler_video(KAPPA)
+    video = euler_frames(KAPPA)
     assert float(FrameSpectra.from_frames(video, SCHEME).loss(0.0)) == 1
     kappas = np.array([0.1, 0.5, 1.5])
     mapped = FrameSpectra.from_frames(0.6 * video + 0.2, SCHEME)
@@ -119,7 +110,7 @@ def test_loss_is_one_for_persistence_and_ignores_affine_maps_of_the_field() -> N
 
 
 def test_sharpening_predicted_in_reverse_is_the_smoothing_problem() -> None:
-    video = euler_video(KAPPA)
+    video = euler_frames(KAPPA)
     smoothing = FrameSpectra.from_frames(video, SCHEME)
     sharpening = FrameSpectra.from_frames(video[::-1], replace(SCHEME, direction=-1))
     np.testing.assert_allclose(sharpening.power, smoothing.power, rtol=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +18,27 @@ from phasemill.core.weights import save_model
 from phasemill.report import claims
 from phasemill.spinodal import dataset, physics
 from phasemill.spinodal.config.data import HeldOutJob
-from phasemill.spinodal.config.speed import SpeedJob
+from phasemill.spinodal.config.speed import Solvers, SpeedJob
 from phasemill.spinodal.evaluate import speed_rows as rows
 from phasemill.spinodal.evaluate.speed import speed
 from phasemill.spinodal.evaluate.speed_marches import DeviceMarch, NetworkMarch, Roll, Still, StrideMarch
 from phasemill.spinodal.evaluate.speed_rows import Course, Method, Row
-from phasemill.spinodal.evaluate.speed_tables import GUESS, Costs, Gains, bars, cheapest, stride_gain
+from phasemill.spinodal.evaluate.speed_tables import GUESS, STRIDE, Costs, Gains, bars, loosest, stride_gain
 from phasemill.spinodal.figures.speed import speed as draw
 from phasemill.spinodal.initial import perlin_mixture
 from phasemill.spinodal.library import BUILDERS, load_model
 from phasemill.spinodal.physics import Medium
-from phasemill.spinodal.rollout import predict
+from phasemill.spinodal.rollout import predict, refine
 from phasemill.spinodal.solver import Rkl2
 from phasemill.spinodal.stride_network import prepared, strided
+from tests.mixtures import MEDIUM
 
 pytestmark = pytest.mark.physics
 
-MEDIUM = {"eps": 3.0, "mobility": 1.0, "dx": 1.0, "interval": 0.5, "factor": 2}
-CARD = {"medium": MEDIUM, "downscale": "nearest", "box": 16, "mean_range": [0.3, 0.7]}
+CARD = {
+    "medium": MEDIUM, "downscale": "nearest", "box": 16, "mean_range": [0.3, 0.7],
+    "provenance": {"stage": "test", "seconds": 0.0},
+}  # fmt: skip
 PHI = perlin_mixture(np.random.default_rng(5), (16, 16, 16), lattice=16)
 
 
@@ -106,37 +110,86 @@ def test_race_scores_against_the_truth() -> None:
     found = {row.method: row for row in rows.race([still, loose, tight], course, repeats=2)}
     moved = PHI[::2, ::2, ::2] - course.truth[0, :, ::2, ::2, ::2]
     assert found[still].rmse == pytest.approx(np.sqrt(np.mean(moved**2)))
-    energies = [physics.free_energy(a[::2, ::2, ::2], 3.0, 2.0) for a in (PHI, *course.truth[0])]
-    assert found[still].energy_error == pytest.approx(max(abs(energies[0] / e - 1) for e in energies[1:]), rel=1e-6)
+    seen = [a[::2, ::2, ::2] for a in (PHI, *course.truth[0])]
+    for fields, dx, error in (
+        (seen, 2.0, found[still].coarse_energy_error),
+        ([refine(a, 2) for a in seen], 1.0, found[still].energy_error),
+    ):
+        start, *truths = (physics.free_energy(a, 3.0, dx) for a in fields)
+        assert error == pytest.approx(max(abs(start / e - 1) for e in truths), rel=1e-6)
+    assert found[loose].drift < 1e-12
     errors = [found[method].rmse for method in (tight, loose, still)]
     assert errors == sorted(errors)
     assert errors[0] < 1e-4
     assert found[tight].frames.shape == (1, 2, 8, 8, 8)
     assert found[loose].seconds > 0
     broken = rows.score(still, 1.0, np.full((1, 2, 8, 8, 8), np.nan), course)
-    assert (broken.rmse, broken.energy_error) == (None, None)
+    assert (broken.rmse, broken.energy_error, broken.drift) == (None, None, None)
 
 
-def row(family: str, seconds: float, error: float | None, value: float | None = None) -> Row:
-    method = Method(family, "", lambda phi, now: Still(phi), value=value)
-    return Row(method, seconds, np.zeros(1), error, error)
+def test_race_scores_all_boxes_and_times_one() -> None:
+    medium, other = Medium(), perlin_mixture(np.random.default_rng(6), (16, 16, 16), lattice=16)
+    course = Course.of([PHI, other], [0.0, 0.0], [0.5], 1e-5, medium, 2, 0.5)
+    alone = [Course.of([box], [0.0], [0.5], 1e-5, medium, 2, 0.5) for box in (PHI, other)]
+    still = Method("no motion", "", lambda phi, now: Still(phi))
+    both, first = rows.race([still, replace(still, everywhere=False)], course, repeats=1)
+    each = [rows.race([still], its, repeats=1)[0] for its in alone]
+    assert (len(both.frames), len(first.frames)) == (2, 1)
+    assert both.rmse == pytest.approx(np.sqrt(np.mean([r.rmse**2 for r in each])))
+    assert both.rmse_worst == max(r.rmse for r in each)
+    assert both.energy_error == max(r.energy_error for r in each)
+    assert both.energy_error_mean == pytest.approx(np.mean([r.energy_error for r in each]))
+    assert (first.rmse, first.energy_error) == (each[0].rmse, each[0].energy_error)
+
+
+def test_racing_rkl2_takes_more_stages() -> None:
+    """The usual cap is what holds the cost of a loose tolerance up."""
+    limit = physics.stable_dt(3, Medium())
+    for factor, stages in ((1, 81), (1, 401)):
+        march = rows.rkl2("RKL2", 3.0, Medium(), "float32", factor, stages).start(PHI, 0.0)
+        assert isinstance(march, Rkl2)
+        assert march.longest == pytest.approx(limit * (stages**2 + stages - 2) / 4)
+    settings = Solvers(tolerances=[3.0], coarse_tolerances=[3.0])
+    racing = [m.start(PHI, 0.0) for m in rows.solvers(settings, Medium(), 2) if m.family.startswith("RKL2")]
+    stages = [s.longest / s.limit for s in racing if isinstance(s, Rkl2)]
+    assert stages == pytest.approx([(401**2 + 401 - 2) / 4] * 4)
+
+
+def row(
+    family: str, seconds: float, error: float | None, value: float | None = None, precision: str = "float32"
+) -> Row:
+    method = Method(family, "", lambda phi, now: Still(phi), precision, value=value)
+    return Row(method, seconds, np.zeros(1), *[error] * 6)
 
 
 @pytest.mark.parametrize(
     ("error", "expected"),
-    [(0.05, 1.0), (0.005, 2.0), (1e-9, None), (None, None)],
-    ids=["loose", "tight", "none", "nan"],
+    [(0.05, (1.5, True)), (0.005, (2.0, False)), (1e-9, None), (None, None)],
+    ids=["loosest tried", "between", "none", "nan"],
 )
-def test_cheapest_has_no_larger_error(error: float | None, expected: float | None) -> None:
-    field = [row("RKL2", 3.0, 1e-4), row("RKL2", 2.0, 1e-3), row("RKL2", 1.0, 1e-2), row("RKL2", 0.1, None)]
-    found = cheapest([*field, row("other", 0.01, 1e-9)], "RKL2", row("network", 1.0, error), "rmse")
-    assert (found.seconds if found else None) == expected
+def test_rival_is_the_loosest_of_no_larger_error(error: float | None, expected: tuple[float, bool] | None) -> None:
+    field = [row("RKL2", 3.0, 1e-4, 1e-4), row("RKL2", 1.5, 1e-2, 0.1), row("RKL2", 2.0, 1e-3, 1e-2)]
+    field += [row("RKL2", 0.1, 1e-9, 1.0, "float64"), row("other", 0.01, 1e-9, 1.0)]
+    found = loosest(field, "RKL2", row("network", 1.0, error), "rmse", "float32")
+    assert (found and (found.row.seconds, found.limited)) == expected
+
+
+def test_a_setting_that_fails_does_not_limit_the_rival() -> None:
+    field = [row("RKL2", 1.0, 0.1, 0.1), row("RKL2", 0.5, None, 1.0)]
+    found = loosest(field, "RKL2", row("network", 1.0, 0.2), "rmse", "float32")
+    assert found
+    assert found.row is field[0]
+    assert not found.limited
 
 
 @pytest.mark.parametrize(("cost", "gain"), [(0.1, 20.0), (4.0, 0.5)])
-def test_stride_is_held_against_the_cheapest_equal_rkl2(cost: float, gain: float) -> None:
-    long = [row("RKL2", 8.0, 1e-4), row("RKL2", 2.0, 1e-2), row("network, large stride", cost, 0.05)]
-    assert stride_gain(long)[0] == pytest.approx(gain)
+def test_stride_is_held_against_the_loosest_equal_rkl2(cost: float, gain: float) -> None:
+    long = [row("RKL2", 8.0, 1e-4, 1e-4), row("RKL2", 2.0, 1e-2, 1e-2), row("RKL2", 1.0, 0.051, 0.1)]
+    long += [row("RKL2", 0.5, 1e-9, 3.0, "float64"), row(STRIDE, cost, 0.05)]
+    found, words = stride_gain(long)
+    assert found == pytest.approx(gain)
+    assert "limited by the settings tried" not in words
+    assert "limited by the settings tried" in stride_gain([*long[:2], long[-1]])[1]
     step = {"compiled": 1.0, "numpy": 9.0, "arithmetic": 0.4, "memory": 0.1}
     seconds = {"euler": 6.0, "rkl2": 1.0, "euler_late": 10.0, "rkl2_late": 1.0}
     costs = Costs([], long, [], {"float32": step}, Gains(1.0, 4.0, seconds), {2: {"modules": 3.0, "fused": 1.0}})
@@ -147,7 +200,8 @@ def test_stride_is_held_against_the_cheapest_equal_rkl2(cost: float, gain: float
 
 
 def test_stride_gain_is_unknown_where_the_network_fails() -> None:
-    assert stride_gain([row("RKL2", 1.0, 1e-3), row("network, large stride", 0.1, None)])[0] is None
+    assert stride_gain([row("RKL2", 1.0, 1e-3), row(STRIDE, 0.1, None)])[0] is None
+    assert stride_gain([row("RKL2", 1.0, 1e-3, precision="float64"), row(STRIDE, 0.1, 0.1)])[0] is None
 
 
 def test_machine_limits_are_those_of_correct_kernels() -> None:
@@ -164,7 +218,7 @@ def test_machine_limits_are_those_of_correct_kernels() -> None:
 def settings(models: dict[str, str], **changes: Any) -> dict[str, Any]:
     horizon = {"tolerances": [1e-3, 1e-1], "truth": 1e-5}
     return {
-        "boxes": 1,
+        "boxes": 2,
         "energy_error": 0.05,
         "networks": {"published": models["raw"], "features": models["features"], "stride": models["stride"]},
         "early": {**horizon, "euler": [1.25e-3], "spectral": [0.1], "coarse_euler": [0.02], "marks": [0.5, 1.0]},
@@ -189,7 +243,7 @@ def test_horizons_that_do_not_fit_are_refused(models: dict[str, str], changes: d
 
 def test_whole_evaluation(models: dict[str, str], tmp_path: Path) -> None:
     held_out = {
-        "size": 16, "simulations": 1, "frames": 2, "tolerance": 1e-3, "late": 0.0, "late_times": {"low": 1, "high": 2}
+        "size": 16, "simulations": 2, "frames": 2, "tolerance": 1e-3, "late": 0.0, "late_times": {"low": 1, "high": 2}
     }  # fmt: skip
     mixtures = {
         "mean": 0.5, "mean_deviation": 0.05, "mean_range": {"low": 0.4, "high": 0.6}, "lattice": [12], "octaves": 1,
@@ -209,5 +263,8 @@ def test_whole_evaluation(models: dict[str, str], tmp_path: Path) -> None:
     assert fields.sizes["run"] == len(found["metrics"]["early"]) + len(found["metrics"]["long"])
     families = {entry["family"] for entry in found["metrics"]["early"]}
     assert {"numpy roll", "RKL2", "spectral SBDF2", "network, large stride", "network, trained here", GUESS} <= families
+    boxes = {(entry["family"], entry["precision"]): entry["boxes"] for entry in found["metrics"]["early"]}
+    assert boxes["RKL2", "float32"] == boxes["network, published", "bfloat16"] == 2
+    assert boxes["RKL2", "float64"] == boxes["explicit Euler", "float32"] == 1
     final = {entry["family"]: entry for entry in found["metrics"]["early"]}
     assert final["numpy roll"]["rmse"] == final["explicit Euler"]["rmse"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import imageio.v3
 import numpy as np
@@ -18,6 +19,7 @@ import xarray as xr
 from phasemill import spinodal
 from phasemill.core import store
 from phasemill.core.errors import InputError
+from phasemill.core.files import write_bytes
 from phasemill.core.isosurface import BODY, SURFACE, march, render, view_axes
 from phasemill.core.vti import read_vti
 from phasemill.core.weights import save_model
@@ -26,6 +28,7 @@ from phasemill.spinodal import resume
 from phasemill.spinodal.command import evolve_file
 from phasemill.spinodal.initial import perlin_mixture
 from phasemill.spinodal.network import ConvGRU
+from phasemill.spinodal.solver import Scheme
 from tests.conftest import ROOT
 from tests.unit.test_page import Elements
 
@@ -108,28 +111,33 @@ def test_python_and_the_command_agree(evolved: Path) -> None:
     assert set(inside.attrs) <= set(stored.attrs)
 
 
-def test_a_run_that_was_killed_goes_on_bit_equal(
-    tmp_path: Path, evolved: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("solver", get_args(Scheme))
+def test_a_run_that_was_stopped_goes_on_bit_equal(
+    tmp_path: Path, solver: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    advanced: list[float] = []
-    advance = resume.Rkl2.advance
+    source = made(tmp_path, array=FLAT)
+    choices: dict[str, Any] = {"solver": solver, "until": 1.0, "every": 0.25}
+    evolve_file(source, tmp_path / "whole.zarr", **choices)
+    written: list[Path] = []
 
-    def counting(self: Any, duration: float) -> None:
-        if len(advanced) == 2:
+    def writing(path: Path, content: bytes) -> Path:
+        if len(written) == 3:
             raise KeyboardInterrupt
-        advanced.append(duration)
-        advance(self, duration)
+        written.append(path)
+        return write_bytes(path, content)
 
-    monkeypatch.setattr(resume.Rkl2, "advance", counting)
+    monkeypatch.setattr(resume, "write_bytes", writing)
     with pytest.raises(KeyboardInterrupt):
-        evolve_file(made(tmp_path), tmp_path / "out.zarr", until=1.0, every=0.25)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.resume", "a.npy"]
-    assert len(list(tmp_path.glob(".out.resume/*/frame-*.npz"))) == 3
-    advanced.clear()
-    evolve_file(tmp_path / "a.npy", tmp_path / "out.zarr", until=1.0, every=0.25)
-    assert advanced == [0.25, 0.25]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "out.json", "out.zarr"]
-    assert store.digest(tmp_path / "out.zarr") == store.digest(evolved)
+        evolve_file(source, tmp_path / "out.zarr", **choices)
+    assert {path.name for path in tmp_path.iterdir()} == {".out.resume", "a.npy", "whole.json", "whole.zarr"}
+    assert sorted(path.name for path in tmp_path.glob(".out.resume/*/*")) == [f"frame-0000{n}.npz" for n in range(3)]
+    written.clear()
+    caplog.set_level("INFO")
+    evolve_file(source, tmp_path / "out.zarr", **choices)
+    assert [path.name for path in written] == ["frame-00003.npz", "frame-00004.npz"]
+    assert re.search(r"goes on from .*, t = 0\.5", caplog.text)
+    assert not (tmp_path / ".out.resume").exists()
+    assert store.digest(tmp_path / "out.zarr") == store.digest(tmp_path / "whole.zarr")
 
 
 @pytest.mark.parametrize("solver", ["euler", "spectral"])
@@ -194,9 +202,14 @@ BAD: list[tuple[np.ndarray, dict[str, Any], str]] = [
     (FLAT, {"every": 2.0}, "every is 2: give a time between frames above 0 and at most until, 1"),
     (FLAT, {"every": -1.0}, "every is -1"),
     (FLAT, {"every": 1e-9}, "frames, above 100000"),
-    (FLAT, {"tolerance": 0.0}, "tolerance is 0: it must be positive"),
+    *(
+        (FLAT, {"tolerance": tolerance}, "give 1e-12 to 0.1, or leave it out for 0.0001")
+        for tolerance in (0.0, float("nan"), 1e-30, 1.0)
+    ),
     (FLAT, {"dt": 0.1}, "dt is for the solver euler or spectral, not for rkl2"),
     (FLAT, {"solver": "euler", "dt": 0.1}, "explicit Euler is stable for 0 < dt <="),
+    (FLAT, {"solver": "spectral", "dt": 5.0}, "dt is 5: the spectral scheme is too inaccurate above 0.39 here"),
+    (FLAT, {"solver": "spectral", "dt": -1.0}, "dt is -1: it must be positive"),
     (FLAT, {"solver": "rk4"}, "unknown solver 'rk4'"),
     (FLAT, {"boundary": "open"}, "boundary 'open' is unknown"),
     (FLAT, {"dx": 0.0}, "dx is 0.0: it must be finite and positive"),
@@ -240,7 +253,13 @@ def test_foreign_weights_are_refused(tmp_path: Path) -> None:
     [
         ("out.npy", lambda folder: None, "must end in .zarr"),
         ("a.zarr", lambda folder: None, "a.zarr is the input: give another name"),
-        ("out.zarr", lambda folder: (folder / "out.zarr").touch(), "exists and is not a Zarr store"),
+        ("out.zarr", lambda folder: (folder / "out.zarr").touch(), "out.zarr exists and is no result of evolve"),
+        (
+            "b.zarr",
+            lambda folder: shutil.copytree(folder / "a.zarr", folder / "b.zarr"),
+            "b.zarr exists and is no result of evolve: move it away",
+        ),
+        ("a/out.zarr", lambda folder: (folder / "a").touch(), "a is no folder that you can write to"),
         ("out.zarr", lambda folder: (folder / "out.json").write_text("{}"), "the manifest of out.zarr goes there"),
     ],
 )
@@ -249,8 +268,21 @@ def test_the_output_never_replaces_anything_else(
 ) -> None:
     xr.Dataset({"phi": (("x", "y"), FLAT)}).to_zarr(tmp_path / "a.zarr", consolidated=False)
     before(tmp_path)
+    found = set(tmp_path.rglob("*"))
     with pytest.raises(InputError, match=re.escape(sentence)):
         evolve_file(tmp_path / "a.zarr", tmp_path / output, until=1.0)
+    assert set(tmp_path.rglob("*")) == found
+
+
+def test_an_older_result_is_replaced_and_that_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    source, output = made(tmp_path, array=FLAT), tmp_path / "out.zarr"
+    evolve_file(source, output, until=0.1, every=0.1)
+    assert "replaced" not in caplog.text
+    store.manifest_path(output).unlink()  # as a kill between the two may leave it
+    evolve_file(source, output, until=0.2, every=0.1)
+    assert "out.zarr is replaced once the new result is complete" in caplog.text
+    assert store.open_dataset(output).sizes["time"] == 3
 
 
 def test_a_field_that_grows_without_bound_leaves_no_checkpoints(

@@ -56,6 +56,17 @@ def test_oblique_rod_percolates_along_no_single_axis_alone() -> None:
     assert metrics.percolation(rod) == (True, True, False)
 
 
+@pytest.mark.parametrize("turns", [2, 3, 4])
+def test_a_rod_that_winds_several_times_percolates(turns: int) -> None:
+    """Around x `turns` times while once around y: it meets its image `turns` periods on, no sooner."""
+    x = np.arange(12 * turns)
+    mask = np.zeros((12, 12, 12), bool)
+    for step in (0, 1):
+        mask[x % 12, (x + step) // turns % 12, 6] = True
+    assert (metrics.components(mask), metrics.euler_characteristic(mask)) == (1, 0)
+    assert metrics.percolation(mask) == (True, True, False)
+
+
 def test_topology_counts_both_phases() -> None:
     found = metrics.topology(np.where((RADIUS < 0.4) & (RADIUS > 0.25), 0.9, 0.1))
     assert (found["components"], found["components_other"]) == (1, 2)

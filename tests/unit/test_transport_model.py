@@ -23,17 +23,14 @@ from phasemill.transport.model import (
 from phasemill.transport.operator import safe_loss
 from phasemill.transport.recover.network import ZeroShot, zero_shot_network
 from phasemill.transport.spectra import SafeScheme
+from tests import heat
 
 SCHEME = SafeScheme(interval=0.25, substeps=50, dx=0.5)
 
 
-def euler_frames(kappa: float, frames: int = 21, size: int = 32) -> np.ndarray:
-    """Explicit Euler with dt = 0.005, every 50th step, by the full complex FFT."""
-    s = 16 * np.sin(np.pi * np.arange(size) / size) ** 2
-    growth = (1 - kappa * 0.005 * (s[:, None] + s)) ** (50 * np.arange(frames))[:, None, None]
-    noise = np.fft.fft2(np.random.default_rng(0).standard_normal((size, size)))
-    start = np.tanh(np.fft.ifft2(noise * np.exp(-0.3 * (s[:, None] + s))).real * 8)
-    return np.fft.ifft2(np.fft.fft2(start) * growth).real.astype(np.float32)
+def euler_frames(kappa: float, frames: int) -> np.ndarray:
+    """Float32 frames, as they are stored."""
+    return heat.euler_frames(kappa, frames).astype(np.float32)
 
 
 @pytest.fixture(autouse=True)

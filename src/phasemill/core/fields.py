@@ -10,6 +10,7 @@ import hashlib
 import logging
 import warnings
 import zipfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasemill.core.errors import InputError, unknown
-from phasemill.core.video import LUMINANCE
 from phasemill.core.vti import read_vti
 
 Floats = NDArray[np.float64]
 log = logging.getLogger("phasemill")
 
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
 STACKS = (".tif", ".tiff")
 KNOWN = (".npy", ".npz", ".zarr", *STACKS, ".vti")
 NAMED = (".npz", ".zarr", ".vti")
@@ -64,18 +65,8 @@ def read_field(
     Raises InputError, one sentence, for what cannot be read and for what is no field.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path} does not exist: give the path of a field ({', '.join(KNOWN)})")
-    suffix = path.suffix.lower()
-    if suffix not in KNOWN:
-        raise InputError(f"{path} has the unknown ending '{path.suffix}': give one of {', '.join(KNOWN)}")
-    for option, given, kinds in (
-        ("--variable", variable, NAMED), ("--sim", sim, (".zarr",)), ("--time", time, (".zarr",)),
-    ):  # fmt: skip
-        if given is not None and suffix not in kinds:
-            raise InputError(f"{option} is for {' and '.join(kinds)}, not for {path.name}: leave it out")
-    if path.is_file() and not path.stat().st_size:
-        raise InputError(f"{path} is empty: write it anew")
+    options = (("--variable", variable, NAMED), ("--sim", sim, (".zarr",)), ("--time", time, (".zarr",)))
+    suffix = checked_ending(path, "field", KNOWN, options)
     dx: float | None = None
     chosen: list[str] = []
     try:
@@ -85,7 +76,7 @@ def read_field(
             arrays, spacing = read_vti(path)
             raw, dx = arrays[choose(path, variable, list(arrays), "scalar arrays")], _one(spacing, path)
         else:
-            raw = _picture(path) if suffix in STACKS else _numpy(path, variable)
+            raw = _picture(path) if suffix in STACKS else numpy_array(path, variable)
     except InputError:
         raise
     except Exception as error:  # whatever a foreign or broken file raises in one of five readers
@@ -97,6 +88,31 @@ def read_field(
         [path.name, *([variable] if variable else []), *([f"simulation {sim}"] if sim is not None else [])]
     )
     return Field(values, name, dx, [*chosen, *([note] if note else [])])
+
+
+def checked_ending(
+    path: Path, what: str, known: Sequence[str], options: Iterable[tuple[str, object, Sequence[str]]]
+) -> str:
+    """The ending of a file in lower case.
+
+    Arguments:
+        what: `field` or `video`, for the messages.
+        known: all endings that can be read.
+        options: name, value (None if it is not given) and the endings that it is for.
+
+    Raises InputError for a file that is not there, empty or of another kind, and for an option of other kinds.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist: give the path of a {what} ({', '.join(known)})")
+    suffix = path.suffix.lower()
+    if suffix not in known:
+        raise InputError(f"{path} has the unknown ending '{path.suffix}': give one of {', '.join(known)}")
+    for option, given, kinds in options:
+        if given is not None and suffix not in kinds:
+            raise InputError(f"{option} is for {' and '.join(kinds)}, not for {path.name}: leave it out")
+    if path.is_file() and not path.stat().st_size:
+        raise InputError(f"{path} is empty: write it anew")
+    return suffix
 
 
 def as_field(raw: NDArray[Any], name: str) -> tuple[Floats, str]:
@@ -221,9 +237,10 @@ def _zarr(
     return np.asarray(array.values), cell_size(array, path), notes
 
 
-def _numpy(path: Path, variable: str | None) -> NDArray[Any]:
+def numpy_array(path: Path, variable: str | None, *, mapped: bool = False) -> NDArray[Any]:
+    """The array of a .npy file, or the one that is wanted of a .npz; `mapped`: a .npy is read only where it is used."""
     try:
-        content = np.load(path, allow_pickle=False)
+        content = np.load(path, allow_pickle=False, mmap_mode="r" if mapped else None)
     except (ValueError, EOFError, zipfile.BadZipFile):
         raise InputError(
             f"{path} is not a plain NumPy file of numbers: write one with numpy.save(path, array)"

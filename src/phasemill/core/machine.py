@@ -18,7 +18,7 @@ CHAINS, LENGTH = 16, 16
 """Rows of numbers, and multiply-adds in a row on each number that is loaded."""
 
 
-@kernel(fastmath={"contract"})  # type: ignore[untyped-decorator]
+@kernel(fastmath={"contract"})  # type: ignore[untyped-decorator]  # numba has no types
 def _multiply_add(x: Any, scale: Any, shift: Any, sweeps: int) -> None:
     for _ in range(sweeps):
         for i in range(CHAINS):

@@ -7,8 +7,6 @@ Integer pixels are mapped linearly, black to 0 and white to 1 unless told otherw
 from __future__ import annotations
 
 import hashlib
-import warnings
-import zipfile
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -17,18 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemill.core.errors import InputError, unknown
+from phasemill.core.errors import InputError
+from phasemill.core.fields import LUMINANCE, STACKS, checked_ending, choose, numpy_array, one_simulation, open_group
 
 Floats = NDArray[np.float64]
 
-LUMINANCE = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
 MIN_FRAMES, MIN_CELLS = 8, 16
 MAX_FRAMES, MAX_VALUES = 400, 200_000_000
 """Frames that are read, and most pixels in them: 8 bytes each, several times over."""
 LARGEST, SMALLEST = 1e20, 1e-20
 """Bounds of the field's values: their powers must be numbers too."""
 FILMS = (".mp4", ".gif", ".avi", ".mov", ".mkv", ".webm", ".m4v")
-STACKS = (".tif", ".tiff")
 KNOWN = (".zarr", ".npy", ".npz", *STACKS, *FILMS)
 
 
@@ -83,20 +80,14 @@ def read_video(
     Raises InputError, one sentence, for what cannot be read and for what is no video of an evolving field.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path} does not exist: give the path of a video ({', '.join(KNOWN)})")
-    suffix = path.suffix.lower()
-    if suffix not in KNOWN:
-        raise InputError(f"{path} has the unknown ending '{path.suffix}': give one of {', '.join(KNOWN)}")
-    for option, given, kinds in (("--sim", sim, (".zarr",)), ("--variable", variable, (".zarr", ".npz"))):
-        if given is not None and suffix not in kinds:
-            raise InputError(f"{option} is for {' and '.join(kinds)}, not for {path.name}: leave it out")
+    options = (("--sim", sim, (".zarr",)), ("--variable", variable, (".zarr", ".npz")))
+    suffix = checked_ending(path, "video", KNOWN, options)
     facts: dict[str, Any] = {}
     try:
         if suffix == ".zarr":
             raw, facts = _zarr(path, sim, variable)
         else:
-            raw = _numpy(path, variable) if suffix in (".npy", ".npz") else _pictures(path, suffix)
+            raw = _pictures(path, suffix) if suffix in (*STACKS, *FILMS) else numpy_array(path, variable, mapped=True)
     except InputError:
         raise
     except Exception as error:  # whatever a foreign or broken file raises in one of five readers
@@ -135,28 +126,16 @@ def read_video(
 
 
 def _zarr(path: Path, sim: int | None, variable: str | None) -> tuple[NDArray[Any], dict[str, Any]]:
-    import xarray as xr
     import zarr
 
     node = zarr.open(path, mode="r")
     if isinstance(node, zarr.Array):
         _affordable(path, node.shape)
         return np.asarray(node[: MAX_FRAMES + 1]), {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about metadata that are not consolidated: harmless
-        dataset = xr.open_zarr(path, chunks=None)
+    dataset = open_group(path)
     fields = [str(name) for name, array in dataset.data_vars.items() if {"time", "x", "y"} <= set(array.dims)]
-    name = _choose(path, variable, fields, "variables with dims time, x, y")
-    array = dataset[name]
-    if "sim" in array.dims:
-        count = array.sizes["sim"]
-        if sim is None and count > 1:
-            raise InputError(f"{path} holds {count} simulations: choose one with --sim 0 ... {count - 1}")
-        if not 0 <= (sim or 0) < count:
-            raise InputError(f"--sim is {sim}, but {path} holds the simulations 0 ... {count - 1}")
-        array = array.isel(sim=sim or 0)
-    elif sim is not None:
-        raise InputError(f"{path} has no axis sim: leave --sim out")
+    name = choose(path, variable, fields, "variables with dims time, x, y")
+    array = one_simulation(dataset[name], path, sim)
     if extra := set(array.dims) - {"time", "x", "y"}:
         raise InputError(f"{path}: {name} has the further axes {', '.join(map(str, extra))}: store one video alone")
     facts: dict[str, Any] = {"interval": _interval(array, path), "dx": _spacing(array, "x", path)}
@@ -195,30 +174,6 @@ def _spacing(array: Any, axis: str, path: Path) -> float | None:
     if not np.allclose(steps, steps[0], rtol=1e-6, atol=0) or steps[0] <= 0:
         raise InputError(f"{path}: the values of {axis} are not evenly spaced and rising: resample the video")
     return float(steps.mean())
-
-
-def _numpy(path: Path, variable: str | None) -> NDArray[Any]:
-    try:
-        content = np.load(path, allow_pickle=False, mmap_mode="r")
-    except (ValueError, EOFError, zipfile.BadZipFile):
-        raise InputError(
-            f"{path} is not a plain NumPy file of numbers: write one with numpy.save(path, array)"
-        ) from None
-    if isinstance(content, np.ndarray):
-        return content
-    with content:
-        return np.asarray(content[_choose(path, variable, content.files, "arrays")])
-
-
-def _choose(path: Path, variable: str | None, names: list[str], kind: str) -> str:
-    if variable is not None:
-        if variable not in names:
-            raise InputError(f"{path}: {unknown(variable, names, 'variable')}")
-        return variable
-    if len(names) != 1:
-        found = f"has several {kind}: choose one with --variable" if names else f"has no {kind}"
-        raise InputError(f"{path} {found} ({', '.join(names) or 'nothing of that kind'})")
-    return names[0]
 
 
 def _pictures(path: Path, suffix: str) -> NDArray[Any]:

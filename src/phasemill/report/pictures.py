@@ -130,5 +130,5 @@ def encoded(pictures: Sequence[Picture], kind: str) -> bytes:
 def _drawn(plot: Figure) -> Picture:
     canvas = FigureCanvasAgg(plot)
     plot.draw_without_rendering()
-    canvas.draw()  # type: ignore[no-untyped-call]
-    return np.array(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    canvas.draw()  # type: ignore[no-untyped-call]  # untyped in matplotlib
+    return np.array(canvas.buffer_rgba())  # type: ignore[no-untyped-call]  # as above

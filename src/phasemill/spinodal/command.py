@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -16,8 +18,10 @@ from phasemill.core.fields import AXES, read_field
 from phasemill.core.files import read_json
 from phasemill.core.provenance import Clock
 from phasemill.core.run import Progress
-from phasemill.spinodal.evolution import Setup, run
+from phasemill.spinodal.evolution import TITLE, Setup, run
 from phasemill.spinodal.physics import Boundary, Medium
+
+log = logging.getLogger("phasemill")
 
 
 def evolve_file(
@@ -27,8 +31,10 @@ def evolve_file(
 ) -> list[str]:  # fmt: skip
     """Evolve the field in a file into a Zarr store, and return the lines to print; `choices` are those of `Setup`.
 
-    An rkl2 run that was killed goes on, bit-equal, from the folder `.NAME.resume` beside the output, removed at the
-    end. Raises InputError, before anything is written, for what cannot be evolved.
+    A solver that was killed goes on, bit-equal, from the folder `.NAME.resume` beside the output, removed at the end;
+    a network starts again. An older result of this command is replaced once the new one is complete.
+
+    Raises InputError, before anything is written, for what cannot be evolved and for an output that is anything else.
     """
     clock = Clock()
     check_output(output, path)
@@ -37,6 +43,8 @@ def evolve_file(
     width = eps if eps is not None else 3 * abs(size) or 3.0  # a wrong dx is reported as such
     setup = Setup(Medium(width, mobility, size, boundary), **choices)
     notes = [*start.notes, *([f"cells of {size:g} are taken from {path}"] if dx is None and size != 1 else [])]
+    if output.exists():
+        log.info("%s is replaced once the new result is complete", output)
     folder = output.with_name(f".{output.stem}.resume")
     frames = len(setup.times)
     with Progress(f"evolve {path.name}", 0, frames - 1, seconds) as progress:
@@ -56,8 +64,11 @@ def check_output(output: Path, source: Path) -> None:
         raise InputError(f"the output {output} must end in .zarr")
     if output.resolve() == source.resolve():
         raise InputError(f"the output {output} is the input: give another name")
-    if output.exists() and not (output.is_dir() and ((output / "zarr.json").is_file() or not any(output.iterdir()))):
-        raise InputError(f"{output} exists and is not a Zarr store: move it away or choose another name")
+    above = next(folder for folder in output.absolute().parents if folder.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        raise InputError(f"{above} is no folder that you can write to: give the output another place")
+    if output.exists() and not _replaceable(output):
+        raise InputError(f"{output} exists and is no result of evolve: move it away or choose another name")
     beside = store.manifest_path(output)
     if beside.is_file() and not output.exists():
         raise InputError(
@@ -72,6 +83,16 @@ def check_output(output: Path, source: Path) -> None:
             raise InputError(
                 f"{beside} is no manifest of a data set and would be replaced: move it away or choose another name"
             )
+
+
+def _replaceable(output: Path) -> bool:
+    """Whether it is an older result of this command, also one whose writing was cut short, or an empty folder."""
+    if output.is_dir() and not any(output.iterdir()):
+        return True
+    try:
+        return str(read_json(output / "zarr.json")["attributes"]["title"]).startswith(TITLE)
+    except (InputError, OSError, KeyError, TypeError, ValueError):
+        return False
 
 
 def save(result: xr.Dataset, output: Path, record: dict[str, Any]) -> None:

@@ -18,20 +18,24 @@ from phasemill.core.errors import InputError, unknown
 from phasemill.core.fields import AXES, as_field
 from phasemill.spinodal.physics import WIDEST, Boundary, Floats, Medium, free_energy, stable_dt
 from phasemill.spinodal.resume import resumable
-from phasemill.spinodal.solver import Euler, Rkl2, Stepper, make_stepper, march
-from phasemill.spinodal.spectral import SemiImplicit
+from phasemill.spinodal.solver import Stepper, default_dt, make_stepper, march
 
 Solver = Literal["rkl2", "euler", "spectral", "network"]
 log = logging.getLogger("phasemill")
 
 TOLERANCE, MODEL, FRAMES = 1e-4, "features", 50
 MOST_FRAMES = 100_000
+FINEST, LOOSEST = 1e-12, 0.1
+"""Tolerances: rounding is near the one, and the other lets whole phases go wrong in a step."""
+LONGEST = 20
+"""Steps of the spectral scheme, over its default: stable beyond, but wrong by percents."""
 FARTHEST = 0.2
 """How far beyond [0, 1] a concentration may stray."""
 COARSEST = 2.0
 """Below this eps / dx the grid pins the interfaces."""
 UNSTABLE = 0.289
 """Uniform mixtures within this distance of 1/2 demix: g'' < 0."""
+TITLE = "Cahn-Hilliard evolution of"
 SCHEMES = {
     "rkl2": "RKL2 super-time-stepping, adaptive, float64 (Meyer, Balsara & Aslam 2014)",
     "euler": "explicit Euler, float64",
@@ -68,9 +72,12 @@ class Setup:
             raise InputError(
                 f"every is {self.every:g}: give a time between frames above 0 and at most until, {self.until:g}"
             )
-        for name, value in (("tolerance", self.tolerance), ("dt", self.dt)):
-            if value is not None and not (np.isfinite(value) and value > 0):
-                raise InputError(f"{name} is {value:g}: it must be positive; leave it out for the default")
+        if self.tolerance is not None and not FINEST <= self.tolerance <= LOOSEST:
+            raise InputError(
+                f"tolerance is {self.tolerance:g}: give {FINEST:g} to {LOOSEST:g}, or leave it out for {TOLERANCE:g}"
+            )
+        if self.dt is not None and not (np.isfinite(self.dt) and self.dt > 0):
+            raise InputError(f"dt is {self.dt:g}: it must be positive; leave it out for the default")
         for name, solvers in (("tolerance", ("rkl2",)), ("dt", ("euler", "spectral")), ("model", ("network",))):
             if getattr(self, name) is not None and self.solver not in solvers:
                 raise InputError(
@@ -98,8 +105,8 @@ class Course:
     shape: tuple[int, ...]
     dx: float
     """Size of a stored cell."""
-    fine: float
-    """Size of a cell of the field as given or resampled."""
+    first: float
+    """Centre of the first cell, from the face of the box as given."""
     facts: dict[str, Any]
     warnings: list[str] = field(default_factory=list)
 
@@ -109,22 +116,33 @@ def evolve(
     boundary: Boundary = "periodic", eps: float = 3.0, mobility: float = 1.0, dx: float = 1.0,
     tolerance: float | None = None, dt: float | None = None, model: str | Path | None = None, threads: int = 1,
 ) -> xr.Dataset:  # fmt: skip
-    """phi_t = M lap(g'(phi) - eps lap phi) from `phi0` at t = 0 to `until`, in memory.
+    """Evolve a concentration in memory by the Cahn-Hilliard equation from t = 0 to `until`.
+
+    phi_t = M lap(g'(phi) - eps lap phi), g = 18 / eps phi^2 (1 - phi)^2: interfaces have the free energy 1 per area.
 
     Arguments
     ---------
     phi0: concentration (x, y) or (x, y, z), 0 and 1 in the two phases; integers are stretched to 0 ... 1.
-    until, every: time to reach, and between frames (default: until / 50).
-    solver: `rkl2` adapts its step to `tolerance` (1e-4); `euler` and `spectral` take steps of at most `dt`;
-        `network` is the trained `model` (default `features`, or a file) on every second cell of a periodic 3-D box.
+    until, every: time to reach, and between frames (default: until / 50). Demixing begins at about eps^3 / (27 M).
+    solver: `rkl2` (super-time-stepping) adapts its step to `tolerance` (1e-4; 1e-3 for long runs); `euler` and
+        `spectral` take steps of at most `dt` (default: a safe one); `network` is the trained `model` (`features`,
+        `raw`, `stride`, or a file) on every second cell of a periodic 3-D box, default `features`.
     boundary: `periodic`, or `noflux` for walls.
-    eps, mobility, dx: interface width, M, and size of a cell; eps should be at least 2 dx, better 3.
+    eps: interface width, at least 2 dx, better 3.
+    mobility: M, a constant.
+    dx: size of a cell, in the unit of eps.
     threads: used for boxes of 96^3 cells and more.
 
     Returns phi (time, x, y[, z]) in float32 and, by time in float64, energy (free energy), mean (conserved) and
-    interface_area. The attributes tell the scheme, the parameters and the `warnings`, which are also logged.
+    interface_area, in 2-D a length. The attributes tell the scheme, the parameters and the `warnings`, which are also
+    logged. phi of a network is on its own, coarser grid, at times that are multiples of its interval.
 
-    Raises InputError, one sentence, for what cannot be evolved.
+    Raises InputError, one sentence with the remedy, for what cannot be evolved.
+
+    Source: Lanzoni et al. 2024, eq. 1-2; rkl2: Meyer, Balsara & Aslam 2014.
+
+    >>> result = spinodal.evolve(phi0, until=50, every=0.5)
+    >>> result.energy.plot()
     """
     values, note = as_field(np.asarray(phi0), "phi0")
     setup = Setup(Medium(eps, mobility, dx, boundary), until, every, solver, tolerance, dt, model, threads)
@@ -137,11 +155,12 @@ def run(
 ) -> xr.Dataset:  # fmt: skip
     """The evolution as a data set with dims (sim, time, x, y[, z]), one simulation.
 
-    `folder` takes the checkpoints of rkl2; `show` is called with the number and the time of each frame.
+    `folder` takes the checkpoints of the solvers; `show` is called with the number and the time of each frame.
     """
+    doubts = _doubts(phi, setup.medium)
     course = _learned(phi, setup) if setup.solver == "network" else _solved(phi, setup, folder)
     _affordable(course)
-    said = [*notes, *_doubts(phi, setup.medium), *course.warnings]
+    said = [*notes, *doubts, *course.warnings]
     for sentence in said:
         log.warning("%s", sentence)
     medium, count = setup.medium, len(course.times)
@@ -174,7 +193,7 @@ def run(
             "sim": ("sim", [0], {"units": "1", "long_name": "simulation"}),
             "time": ("time", course.times, {"units": "1", "long_name": "time"}),
             **{
-                axis: (axis, course.fine / 2 + course.dx * np.arange(n), {"units": "1", "long_name": axis})
+                axis: (axis, course.first + course.dx * np.arange(n), {"units": "1", "long_name": axis})
                 for axis, n in zip(axes, course.shape, strict=True)
             },
         },
@@ -199,17 +218,21 @@ def interface_area(phi: NDArray[Any], dx: float, walls: bool = False) -> float:
 def _solved(phi: Floats, setup: Setup, folder: Path | None) -> Course:
     medium, times, scheme = setup.medium, setup.times, setup.solver
     assert scheme != "network"
-    if scheme == "rkl2":
-        tolerance = setup.tolerance or TOLERANCE
-        if folder is not None:
-            going_on = resumable(phi, times, folder, medium=medium, tolerance=tolerance, threads=setup.threads)
-            frames = _cleaning_up(going_on, folder)
-        else:
-            frames = _marching(Rkl2(phi, medium, tolerance=tolerance, threads=setup.threads), times)
-        return Course(frames, times, phi.shape, medium.dx, medium.dx, {"tolerance": tolerance})
-    stepper = make_stepper(phi, medium, scheme, dt=setup.dt, threads=setup.threads)
-    assert isinstance(stepper, Euler | SemiImplicit)
-    return Course(_marching(stepper, times), times, phi.shape, medium.dx, medium.dx, {"dt": stepper.dt})
+    tolerance = setup.tolerance or TOLERANCE
+    stepper = make_stepper(phi, medium, scheme, dt=setup.dt, tolerance=tolerance, threads=setup.threads)
+    if scheme == "spectral" and stepper.dt > (limit := LONGEST * default_dt(scheme, phi.ndim, medium)):
+        raise InputError(
+            f"dt is {stepper.dt:g}: the spectral scheme is too inaccurate above {limit:.3g} here; lower it, or use rkl2"
+        )
+    facts = {"tolerance": tolerance} if scheme == "rkl2" else {"dt": stepper.dt}
+    if folder is None:
+        frames = _marching(stepper, times)
+    else:
+        going_on = resumable(
+            phi, times, folder, medium=medium, scheme=scheme, dt=setup.dt, tolerance=tolerance, threads=setup.threads
+        )
+        frames = _cleaning_up(going_on, folder)
+    return Course(frames, times, phi.shape, medium.dx, medium.dx / 2, facts)
 
 
 def _marching(stepper: Stepper, times: Floats) -> Iterator[tuple[NDArray[Any], int]]:
@@ -236,7 +259,7 @@ def _learned(phi: Floats, setup: Setup) -> Course:
         *plan.warnings,
         f"phi is given on the network's grid, {' x '.join(map(str, plan.start.shape))} cells of {plan.dx:g}",
     ]
-    return Course(plan.frames(), plan.times, plan.start.shape, plan.dx, plan.fine, facts, said)
+    return Course(plan.frames(), plan.times, plan.start.shape, plan.dx, plan.first, facts, said)
 
 
 def _doubts(phi: Floats, medium: Medium) -> list[str]:
@@ -284,7 +307,7 @@ def _duration(seconds: float) -> str:
     for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (129600, 3600, "h")):
         if seconds < limit:
             return f"{max(1, round(seconds / unit))} {name}"
-    return f"{seconds / 86400:.1f} days"
+    return f"{seconds / 86400:.3g} days"
 
 
 def _affordable(course: Course) -> None:
@@ -301,7 +324,7 @@ def _attrs(setup: Setup, course: Course, name: str) -> dict[str, Any]:
     medium = setup.medium
     gaps = np.diff(course.times)
     return {
-        "title": f"Cahn-Hilliard evolution of {name}",
+        "title": f"{TITLE} {name}",
         "equation": "d phi/dt = M lap mu, mu = 36/eps phi (1 - phi) (1 - 2 phi) - eps lap phi",
         "scheme": SCHEMES[setup.solver],
         "solver": setup.solver,

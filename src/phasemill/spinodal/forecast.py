@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from phasemill.core.errors import InputError
 from phasemill.spinodal.dataset import coarsen
+from phasemill.spinodal.evolution import interface_area
 from phasemill.spinodal.library import Surrogate
-from phasemill.spinodal.physics import Medium
+from phasemill.spinodal.physics import Medium, free_energy
 from phasemill.spinodal.rollout import rollout
 
 Floats = NDArray[np.float64]
@@ -27,6 +28,8 @@ CLOSE = 0.02
 """Largest relative difference in eps / dx from the training."""
 LARGEST = 4
 """Sides of the boxes in which networks are tested, in sides of the training's."""
+DEMIXED = 1.25
+"""Free energy over interface area, at most, of a field that has demixed."""
 SMOOTH = 0.5
 """Least correlation of neighbouring cells of the network's grid: white noise has 0, an interface far more."""
 
@@ -44,8 +47,8 @@ class Forecast:
     """Of those frames."""
     dx: float
     """Of the network's grid."""
-    fine: float
-    """Of the grid it was taken from."""
+    first: float
+    """Centre of its first cell from the face of the box as given, the same along each axis."""
     warnings: list[str]
 
     def frames(self) -> Iterator[tuple[NDArray[np.float32], int]]:
@@ -78,7 +81,10 @@ def prepare(phi: Floats, medium: Medium, times: Floats, network: Surrogate) -> F
     coarse = coarsen(fine, network.factor, network.card["downscale"]).astype(np.float32)
     marks, reached = _steps(times, medium, network, warnings)
     _check_range(fine, coarse, network, warnings)
-    return Forecast(network, coarse, marks, reached, dx * network.factor, dx, warnings)
+    _check_age(phi, medium, network, warnings)
+    # resampling keeps the first sample where it was, and the nearest cell too; a mean lies amid its cells
+    first = medium.dx / 2 + (dx * (network.factor - 1) / 2 if network.card["downscale"] == "average" else 0.0)
+    return Forecast(network, coarse, marks, reached, dx * network.factor, first, warnings)
 
 
 def _on_trained_grid(phi: Floats, medium: Medium, network: Surrogate, warnings: list[str]) -> tuple[Floats, float]:
@@ -106,7 +112,7 @@ def _on_trained_grid(phi: Floats, medium: Medium, network: Surrogate, warnings: 
 
 def _steps(times: Floats, medium: Medium, network: Surrogate, warnings: list[str]) -> tuple[list[int], Floats]:
     """Numbers of steps of the frames, and their times."""
-    scale = (medium.eps / network.eps) ** 3 * network.mobility / medium.mobility
+    scale = _clock(medium, network)
     one = network.interval * scale
     if not np.isclose(scale, 1):
         warnings.append(f"mobility and eps only set the clock: one step of the network is {one:.4g} time units here")
@@ -121,13 +127,32 @@ def _steps(times: Floats, medium: Medium, network: Surrogate, warnings: list[str
     return marks, reached
 
 
+def _clock(medium: Medium, network: Surrogate) -> float:
+    """Time units of the medium in one of the training."""
+    return (medium.eps / network.eps) ** 3 * network.mobility / medium.mobility
+
+
+def _check_age(phi: Floats, medium: Medium, network: Surrogate, warnings: list[str]) -> None:
+    """Warn a network that learned on demixed fields alone of one without interfaces at rest, where F = A."""
+    if "time_range" not in network.card:
+        return
+    energy, area = free_energy(phi, medium.eps, medium.dx), interface_area(phi, medium.dx)
+    if energy > DEMIXED * area:
+        first = network.card["time_range"][0] * _clock(medium, network)
+        warnings.append(
+            f"the free energy is {energy / max(area, 1e-300):.2g} times the interface area, 1.0 once demixed, and the "
+            f"network was trained on demixed fields alone: evolve this one by rkl2 to t = {first:.3g} first"
+        )
+
+
 def _check_range(fine: Floats, coarse: NDArray[Any], network: Surrogate, warnings: list[str]) -> None:
     """Warn about what the network has not seen."""
     low, high = network.mean_range
     mean = float(fine.mean())
     if not low <= mean <= high:
         warnings.append(
-            f"the mean is {mean:.3f}, the network was trained on {low:g} to {high:g}: do not trust the result unchecked"
+            f"the mean is {mean:.3f}, the network was trained on {low:.3g} to {high:.3g}: "
+            "do not trust the result unchecked"
         )
     box = network.card["box"]
     if min(fine.shape) < box or max(fine.shape) > LARGEST * box:

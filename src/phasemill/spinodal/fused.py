@@ -40,14 +40,15 @@ class Fused:
 
     def __call__(self, phi: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """One step, as `ConvGRU.forward`; phi stays in its own precision."""
-        hidden_1, hidden_2 = state if state is not None else (None, None)
+        state = self.network.recall(state)
+        hidden_1, hidden_2, age = state if state is not None else (None, None, 0)
         x = _channels_last(features(phi, self.network.inputs).to(self.dtype))
         hidden_1 = step(x, hidden_1, *self.first)
         hidden_2 = step(hidden_1, hidden_2, *self.second)
         (w1, b1), (w2, b2), (w3, b3) = self.flux
         u = torch.tanh(F.conv3d(torch.tanh(F.conv3d(hidden_2, w1, b1)), w2, b2))
         u = F.conv3d(pad(u), w3, b3)
-        return phi + change(u, self.network.output), (hidden_1, hidden_2)
+        return phi + change(u, self.network.output), (hidden_1, hidden_2, age + 1)
 
 
 def step(
@@ -104,7 +105,7 @@ class _Pad(torch.autograd.Function):
 
 def pad(x: Tensor) -> Tensor:
     """One periodic cell on each side of the last three axes of (batch, channels, x, y, z)."""
-    padded: Tensor = _Pad.apply(x)  # type: ignore[no-untyped-call]
+    padded: Tensor = _Pad.apply(x)  # type: ignore[no-untyped-call]  # untyped in torch
     return padded
 
 

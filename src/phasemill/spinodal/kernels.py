@@ -184,7 +184,7 @@ def whole(
     fill_outer(z, box)
 
 
-@kernel(parallel=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True)  # type: ignore[untyped-decorator]  # numba has no types
 def slabs(
     y: Any, z: Any, y0: Any, f0: Any, rings: Any, c: Any, well: Any, box: Any, stage: bool, degenerate: bool
 ) -> None:

@@ -23,6 +23,8 @@ from phasemill.spinodal.fused import Fused
 from phasemill.spinodal.network import ConvGRU
 
 WEIGHTS = Path(__file__).parent / "weights"
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {"published": ("raw", {"memory": 0})}
+"""Other names -> the shipped weights and what is set differently: `published` carries its hidden state on for ever."""
 
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
 """(phi, state or None) -> (next phi, state), phi (batch, x, y, z) on the network's grid."""
@@ -113,7 +115,7 @@ BUILDERS: dict[str, tuple[Callable[[dict[str, Any]], nn.Module], Callable[[nn.Mo
 
 def shipped() -> list[str]:
     """Names of the models inside the package."""
-    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+    return sorted([path.stem for path in WEIGHTS.glob("*.safetensors")] + list(VARIANTS))
 
 
 def load_model(name: str | Path, dtype: torch.dtype = torch.bfloat16) -> Surrogate:
@@ -126,17 +128,20 @@ def load_model(name: str | Path, dtype: torch.dtype = torch.bfloat16) -> Surroga
 
     Raises InputError for an unknown name, a missing file, or one that holds no network of this wing.
     """
-    path = Path(name) if str(name).endswith(".safetensors") else WEIGHTS / f"{name}.safetensors"
+    stem, changes = VARIANTS.get(str(name), (name, {}))
+    path = Path(name) if str(name).endswith(".safetensors") else WEIGHTS / f"{stem}.safetensors"
     if path.parent == WEIGHTS and not path.is_file():
         raise InputError(f"{unknown(str(name), shipped(), 'model')} (or give a file ending in .safetensors)")
     card = _card(path)
+    if changes:
+        card["network"] |= changes
     if card.get("kind") not in BUILDERS:
         raise InputError(f"{path} holds no network of the spinodal wing; use one of {', '.join(shipped())}")
     build, step = BUILDERS[card["kind"]]
     network = build(card)
     fill(path, network)
     network.requires_grad_(False).eval()
-    return Surrogate(path.stem, card, network, step(network, dtype))
+    return Surrogate(str(name) if changes else path.stem, card, network, step(network, dtype))
 
 
 def _card(path: Path) -> dict[str, Any]:

@@ -124,12 +124,15 @@ def components(mask: NDArray[np.bool_]) -> int:
 
 
 def percolation(mask: NDArray[np.bool_]) -> tuple[bool, ...]:
-    """Along which axes some domain is connected with its own image one period on.
+    """Along which axes some domain winds around the periodic box: is connected with one of its own images.
 
-    Two boxes in a row are a double cover: a domain that does so is one there, every other one is two.
+    n boxes in a row are an n-fold cover: of a domain that winds w times they hold gcd(n, w) pieces, of every other one
+    n. Covers of two and three find every winding but multiples of six.
     """
     once = components(mask)
-    return tuple(components(np.concatenate([mask, mask], axis)) < 2 * once for axis in range(mask.ndim))
+    return tuple(
+        any(components(np.concatenate([mask] * n, axis)) < n * once for n in (2, 3)) for axis in range(mask.ndim)
+    )
 
 
 def topology(phi: NDArray[Any]) -> dict[str, Any]:

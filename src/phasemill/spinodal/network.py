@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 Inputs = Literal["raw", "centred", "features"]
 Output = Literal["central", "staggered", "potential", "zero_mean", "plain"]
-State = tuple[Tensor, Tensor]
+State = tuple[Tensor, Tensor, int]
+"""Hidden states of both cells, and the steps since they were zero."""
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
 """(phi, state or None) -> (next phi, state), phi (batch, x, y, z)."""
 
@@ -53,17 +54,19 @@ class Cell(nn.Module):
 
 
 class ConvGRU(nn.Module):
-    """phi_{t+1} = phi_t + change(phi_t, H_t); H starts at zero and is carried through the roll-out.
+    """phi_{t+1} = phi_t + change(phi_t, H_t); H starts at zero and is carried on.
 
     inputs: `raw` phi; `centred` 2 phi - 1; `features` q = 2 phi - 1, its Laplacian and q (1 - q^2), the terms of mu.
     output: `central`, the divergence of three fluxes by central differences (published; its 2^3 interleaved
         sub-lattices each keep their own mass); `staggered`, fluxes on faces; `potential`, the Laplacian of one channel;
         `zero_mean`, a change less its mean; `plain`, any change (not conservative).
+    memory: steps after which H is zero again; 0: never, as published. A state far older than the roll-outs of the
+        training is unlike any that it saw, and grows a texture inside the phases.
     """
 
-    def __init__(self, inputs: Inputs = "raw", output: Output = "central", channels: int = 10) -> None:
+    def __init__(self, inputs: Inputs = "raw", output: Output = "central", channels: int = 10, memory: int = 0) -> None:
         super().__init__()
-        self.inputs, self.output, self.channels = inputs, output, channels
+        self.inputs, self.output, self.channels, self.memory = inputs, output, channels, memory
         self.first = Cell(CHANNELS_IN[inputs], channels)
         self.second = Cell(channels, channels)
         self.to_flux = nn.Sequential(
@@ -76,15 +79,20 @@ class ConvGRU(nn.Module):
 
     def forward(self, phi: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """One step: phi (batch, x, y, z) and the state, or None at the start; returns the next of both."""
-        hidden_1, hidden_2 = state if state is not None else self.start(phi)
+        state = self.recall(state)
+        hidden_1, hidden_2, age = state if state is not None else self.start(phi)
         hidden_1 = self.first(features(phi, self.inputs), hidden_1)
         hidden_2 = self.second(hidden_1, hidden_2)
-        return phi + change(self.to_flux(hidden_2), self.output), (hidden_1, hidden_2)
+        return phi + change(self.to_flux(hidden_2), self.output), (hidden_1, hidden_2, age + 1)
 
     def start(self, phi: Tensor) -> State:
         """Hidden states of zero."""
         zero = phi.new_zeros(len(phi), self.channels, *phi.shape[1:])
-        return zero, zero
+        return zero, zero, 0
+
+    def recall(self, state: State | None) -> State | None:
+        """The state that the next step sees: None, zero, once it is as old as `memory`."""
+        return None if state is None or state[2] == self.memory > 0 else state
 
 
 def features(phi: Tensor, inputs: Inputs) -> Tensor:
@@ -103,11 +111,11 @@ def laplacian(q: Tensor) -> Tensor:
 
 
 def change(u: Tensor, output: Output) -> Tensor:
-    """phi_{t+1} - phi_t from the network's last channels (batch, channels, x, y, z), in float32.
+    """phi_{t+1} - phi_t from the network's last channels (batch, channels, x, y, z), in float32 or finer.
 
     Casting comes first: a difference of rounded fluxes sums to zero exactly only if it is taken in float32.
     """
-    u = u.float()
+    u = u.to(torch.promote_types(u.dtype, torch.float32))
     if output == "central":
         return _sum(u[:, d].roll(1, d + 1) - u[:, d].roll(-1, d + 1) for d in range(3))
     if output == "staggered":
@@ -125,7 +133,7 @@ def _sum(parts: Iterable[Tensor]) -> Tensor:
 
 def to_raw(network: ConvGRU) -> ConvGRU:
     """The network with raw input that equals one with centred input: 2 phi - 1 folds into the first convolution."""
-    raw = ConvGRU("raw", network.output, network.channels)
+    raw = ConvGRU("raw", network.output, network.channels, network.memory)
     raw.load_state_dict(network.state_dict())
     with torch.no_grad():
         first = raw.first.from_input[0]

@@ -14,46 +14,51 @@ from numpy.typing import NDArray
 
 from phasemill.core.files import write_bytes
 from phasemill.spinodal.physics import Medium
-from phasemill.spinodal.solver import Rkl2, check_field
+from phasemill.spinodal.solver import Scheme, Stepper, make_stepper, march
 
 log = logging.getLogger("phasemill")
 
 
 def resumable(
-    phi: NDArray[Any], times: NDArray[Any], folder: Path, *, medium: Medium, tolerance: float, threads: int = 1
-) -> Iterator[tuple[NDArray[Any], int]]:
-    """The field at each of `times` and the right-hand sides so far, with RKL2, going on from `folder` if it has frames.
+    phi: NDArray[Any], times: NDArray[Any], folder: Path, *, medium: Medium, scheme: Scheme = "rkl2",
+    dt: float | None = None, tolerance: float = 1e-4, threads: int = 1,
+) -> Iterator[tuple[NDArray[Any], int]]:  # fmt: skip
+    """The field at each of `times` and the right-hand sides so far, going on from `folder` if it has frames.
 
-    phi and the next time step are the whole state of the scheme, so that a resumed run is bit-equal to an
-    uninterrupted one. Each combination of initial field, times, medium and tolerance has its own folder in `folder`.
+    At a stored time phi and the next time step are the whole state of every scheme, so that a resumed run is bit-equal
+    to an uninterrupted one. Each combination of initial field, times, medium and scheme has its own folder in
+    `folder`. The other arguments and the errors are those of `solver.integrate`.
     """
-    check_field(phi)
+
+    def stepper_at(field: NDArray[Any]) -> Stepper:
+        return make_stepper(field, medium, scheme, dt=dt, tolerance=tolerance, threads=threads)
+
+    stepper = stepper_at(phi)  # refuses what cannot be evolved before anything is written
     start, schedule = np.ascontiguousarray(phi, np.float64), np.asarray(times, np.float64)
-    depends = f"{start.shape} {medium} {tolerance!r}".encode() + start.tobytes() + schedule.tobytes()
+    numbers = f"{tolerance!r}" if scheme == "rkl2" else f"{scheme} {stepper.dt!r}"
+    depends = f"{start.shape} {medium} {numbers}".encode() + start.tobytes() + schedule.tobytes()
     folder = folder / hashlib.sha256(depends).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    stepper: Rkl2 | None = None
+    paths = [folder / f"frame-{number:05d}.npz" for number in range(len(schedule))]
+
     state: dict[str, Any] = {}
-    for number, time in enumerate(times):
-        path = folder / f"frame-{number:05d}.npz"
-        if stepper is None and (found := _load(path)):
-            state = found
-            yield state["phi"], int(state["evaluations"])
-            continue
-        if stepper is None:
-            if state:
-                log.info("goes on from %s, t = %g", folder, times[number - 1])
-            stepper = Rkl2(
-                state.get("phi", phi), medium, tolerance=tolerance, threads=threads,
-                dt=float(state["dt"]) if state else None,
-            )  # fmt: skip
-            stepper.evaluations = int(state.get("evaluations", stepper.evaluations))
-        if number:
-            stepper.advance(time - times[number - 1])
+    done = 0
+    while done < len(paths) and (found := _load(paths[done])):
+        state, done = found, done + 1
+        yield state["phi"], int(state["evaluations"])
+    if done == len(paths):
+        return
+    if state:
+        log.info("goes on from %s, t = %g", folder, schedule[done - 1])
+        stepper = stepper_at(state["phi"])
+        stepper.dt, stepper.evaluations = float(state["dt"]), int(state["evaluations"])
+    fields = march(stepper, schedule[max(done - 1, 0) :])
+    if done:
+        next(fields)  # the frame from which it goes on
+    for path, field in zip(paths[done:], fields, strict=True):
         buffer = io.BytesIO()
-        np.savez(buffer, phi=stepper.phi, dt=stepper.dt, evaluations=stepper.evaluations)
+        np.savez(buffer, phi=field, dt=stepper.dt, evaluations=stepper.evaluations)
         write_bytes(path, buffer.getvalue())
-        yield np.array(stepper.phi), stepper.evaluations
+        yield np.array(field), stepper.evaluations
 
 
 def _load(path: Path) -> dict[str, Any] | None:

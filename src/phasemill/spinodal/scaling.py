@@ -46,11 +46,12 @@ def exponent(
     resamples: bootstrap resamples for the interval: of the members, or, where there are fewer than three, of blocks of
         residuals, whose interval tells how straight the line is and not how much runs differ.
 
-    Returns None where the times do not cover the window, fewer than four fall into it, or a mean is not positive.
+    Returns None where the times do not cover the window, fewer than four fall into it, or a mean is not positive or
+    not a number.
     """
     inside = (times >= window[0] * (1 - 1e-9)) & (times <= window[1] * (1 + 1e-9))
     mean = values.mean(axis=0)[inside]
-    if inside.sum() < FEWEST or mean.min() <= 0:
+    if inside.sum() < FEWEST or not mean.min() > 0:
         return None
     spacing = np.exp(np.diff(np.log(times[inside])).max())
     if times[inside][0] > window[0] * spacing or times[inside][-1] < window[1] / spacing:

@@ -26,6 +26,7 @@ Scheme = Literal["euler", "rkl2", "spectral"]
 MANY_CELLS = 96**3
 """Below so many cells a second thread costs more than it saves."""
 MOST_STAGES = 81
+"""Of a step of RKL2, unless told otherwise; more of them pay only at tolerances that lose the pattern."""
 DT = 1.25e-3
 """The paper's time step, for eps = 3, dx = 1, M = 1."""
 
@@ -48,6 +49,8 @@ class Trajectory:
 class Stepper(Protocol):
     """What `integrate` drives."""
 
+    dt: float
+    """The step that it takes next, or the longest that it takes; with phi the whole state at a stored time."""
     evaluations: int
 
     @property
@@ -133,19 +136,20 @@ class Rkl2(Padded):
     """Runge-Kutta-Legendre super-time-stepping of second order with an adaptive step (Meyer, Balsara & Aslam 2014).
 
     The local error rms(0.8 (y0 - y1) + 0.4 dt (f0 + f1)) is held near `tolerance` by dt <- dt min(2, max(0.3,
-    0.9 (tolerance / error)^(1/3))); a step with more than twice the tolerance is taken again. Stages follow from dt.
+    0.9 (tolerance / error)^(1/3))); a step with more than twice the tolerance is taken again. Stages follow from dt,
+    at most `most_stages`.
     """
 
     def __init__(
         self, phi: NDArray[Any], medium: Medium, *, tolerance: float, dtype: Any = np.float64, threads: int = 1,
-        dt: float | None = None,
+        dt: float | None = None, most_stages: int = MOST_STAGES,
     ) -> None:  # fmt: skip
         super().__init__(phi, medium, dtype, threads, 5)
         if not 0 < tolerance < np.inf:
             raise InputError(f"tolerance is {tolerance}: it must be positive, such as 1e-4")
         self.tolerance = tolerance
         self.limit = stable_dt(phi.ndim, medium)
-        self.longest = self.limit * (MOST_STAGES**2 + MOST_STAGES - 2) / 4
+        self.longest = self.limit * (most_stages**2 + most_stages - 2) / 4
         self.dt = min(self.limit if dt is None else dt, self.longest)
         """The step that the error control would take next; with phi the whole state, from which a run can go on."""
         self.steps = self.rejected = 0
@@ -271,14 +275,19 @@ def make_stepper(
     check_field(phi)
     if scheme == "rkl2":
         return Rkl2(phi, medium, tolerance=tolerance, dtype=dtype, threads=threads)
-    paper = stable_dt(phi.ndim, medium) / stable_dt(3, Medium())
+    step = default_dt(scheme, phi.ndim, medium) if dt is None else dt
     if scheme == "euler":
-        return Euler(phi, medium, dt=DT * paper if dt is None else dt, dtype=dtype, threads=threads)
+        return Euler(phi, medium, dt=step, dtype=dtype, threads=threads)
     if scheme == "spectral":
         from phasemill.spinodal.spectral import SemiImplicit
 
-        return SemiImplicit(phi, medium, dt=8 * DT * paper if dt is None else dt)
+        return SemiImplicit(phi, medium, dt=step)
     raise InputError(f"scheme {scheme!r} is unknown; use 'rkl2', 'euler' or 'spectral'")
+
+
+def default_dt(scheme: Scheme, dimensions: int, medium: Medium) -> float:
+    """The paper's time step, scaled with the stability limit; the spectral scheme takes 8 times as long ones."""
+    return (8 if scheme == "spectral" else 1) * DT * (stable_dt(dimensions, medium) / stable_dt(3, Medium()))
 
 
 def check_field(phi: NDArray[Any]) -> None:

@@ -163,7 +163,7 @@ def prepared(network: nn.Module, dtype: torch.dtype = torch.bfloat16) -> StrideN
     """A frozen copy of the network in the precision and layout for inference."""
     assert isinstance(network, StrideNetwork)
     frozen = copy.deepcopy(network).to(dtype).requires_grad_(False).eval()
-    return frozen.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+    return frozen.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]  # torch: 4-D only
 
 
 def build(card: dict[str, Any]) -> nn.Module:

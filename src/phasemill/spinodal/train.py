@@ -79,10 +79,16 @@ def train(
         },
         "box": int(dataset.sizes["x"]),
         "mean_range": [float(dataset["mean_drawn"].min()), float(dataset["mean_drawn"].max())],
+        "data": {
+            "simulations": dataset.sizes["sim"],
+            "frames": dataset.sizes["time"],
+            "mean": float(dataset["mean_drawn"].mean()),
+            "deviation": float(dataset["mean_drawn"].std(ddof=1)),
+        },
         "spec": job.model_dump(),
         "data_digest": store.digest(data),
         "provenance": clock.record(
-            f"train {kind}", job.model_dump(), threads=threads, device=str(where), processes=processes
+            f"train spinodal_{kind}", job.model_dump(), threads=threads, device=str(where), processes=processes
         ),
     }  # fmt: skip
     folded = isinstance(job, RecurrentJob) and job.network.inputs == "raw"
@@ -99,7 +105,7 @@ def build(
     if isinstance(job, UnetJob):
         return "unet", job.unet.model_dump(), Unet(**job.unet.model_dump()), unet_step
     inputs = "centred" if job.network.inputs == "raw" else job.network.inputs
-    network = ConvGRU(inputs, job.network.output, job.network.channels)
+    network = ConvGRU(inputs, job.network.output, job.network.channels, job.network.memory)
     initialise(network)
     if job.training.start:
         teacher = load_model(job.training.start).network
@@ -177,7 +183,7 @@ def fit(
             optimizer.zero_grad()
             first = piece * stage.rollout
             loss, phi, state = rollout_loss(stepper(network), window, phi, state, stage, first, settings.loss)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
             loss = loss.detach()
             ranks.average([loss, *(weight.grad for weight in network.parameters() if weight.grad is not None)])
             nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
@@ -277,4 +283,4 @@ def rollout_errors(step: Step, frames: Tensor) -> tuple[Tensor, Tensor]:
 
 def detach(state: Any) -> Any:
     """The state without its history."""
-    return None if state is None else tuple(part.detach() for part in state)
+    return None if state is None else tuple(part.detach() if isinstance(part, Tensor) else part for part in state)

@@ -38,7 +38,8 @@ def train(
     times = torch.tensor(dataset["time"].values, dtype=torch.float32)
     torch.manual_seed(job.seed)
     settings = job.stride_network.model_dump()
-    network = StrideNetwork(job.medium, **settings).to(where).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    network = StrideNetwork(job.medium, **settings).to(where)
+    network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch: 4-D only
     key = config_hash({"job": job.model_dump(), "data": store.digest(data)})
     result, averaged = fit(network, frames, times, job, checkpoints=checkpoints, key=key, history=history)
     card = {
@@ -91,7 +92,7 @@ def fit(
             predicted = rollout(network, window[:, 0], dt.to(where))
         error, energy = scores(predicted, window, medium)
         loss = error.mean() + settings.energy * (energy**2).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
         nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
         optimizer.step()
         decay = min(settings.average, (1 + index) / (10 + index))

@@ -1,4 +1,8 @@
-"""Training of the transfer stages: the first one, then each other one from it and from scratch, at equal cost."""
+"""Training of the transfer stages: the first one, then each other one from it and from scratch.
+
+Both ways have the same steps, batches and sequences, and are tried at the same learning rates; of each the training
+with the least validation error is kept. The first stage's steps come on top for transfer.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import torch
+import xarray as xr
 from torch import nn
 
-from phasemill.core import loop, store
-from phasemill.core.provenance import Clock, config_hash
-from phasemill.core.weights import save_model
-from phasemill.spinodal.config.learned import Curriculum
 from phasemill.spinodal.config.transfer import STAGES, TARGETS, Transfer, TransferStagesJob
-from phasemill.spinodal.fused import Fused
 from phasemill.spinodal.network import ConvGRU
 from phasemill.spinodal.stages_dataset import load_stage
-from phasemill.spinodal.train import fit
-from phasemill.spinodal.train_variants import facts, number_seeds, start, write_curves
+from phasemill.spinodal.train_many import Task, number_seeds, start, train_all
 
 
 class Run(NamedTuple):
-    """One training."""
+    """One network: that of the best learning rate."""
 
     stage: str
     origin: Literal["scratch", "transfer"]
@@ -42,7 +40,7 @@ def first_run(seed: int) -> Run:
 
 
 def plan(settings: Transfer) -> Iterator[Run]:
-    """All trainings, each after the one that it starts from."""
+    """All networks, each after the one that it starts from."""
     for seed in range(settings.seeds):
         yield first_run(seed)
         for stage in TARGETS:
@@ -62,39 +60,27 @@ def networks(job: Any) -> nn.ModuleDict:
 def train(
     job: TransferStagesJob, data: Path, output: Path, *, checkpoints: Path, history: Path, threads: int, device: str
 ) -> None:
-    """Train all runs and store the networks in one file, with their curves in its card."""
-    torch.set_num_threads(threads)
-    clock, where = Clock(), loop.pick_device(device)
-    dataset, digest = store.open_dataset(data), store.digest(data)
+    """Train all runs at all their learning rates and store the chosen networks in one file, with their curves."""
+    trained = networks(job)
+    train_all(
+        job, "spinodal_transfer_stages", data, output, trained, lambda dataset: tasks(job, dataset, trained),
+        checkpoints=checkpoints, history=history, threads=threads, device=device,
+    )  # fmt: skip
+
+
+def tasks(job: TransferStagesJob, dataset: xr.Dataset, trained: nn.ModuleDict) -> Iterator[Task]:
+    """Every run; one by transfer begins with the weights that `trained` holds of its first stage by then."""
     frames = {
         stage: {split: load_stage(dataset, stage, split, job.medium.factor) for split in ("train", "validation")}
         for stage in STAGES
     }
     seeds = number_seeds(job.seed, "spinodal_transfer", job.transfer.seeds)
-    trained, runs = networks(job), {}
     for run in plan(job.transfer):
-        settings: Curriculum = job.transfer.first if run.stage == STAGES[0] else job.transfer.further
         network = start(job.network.inputs, job.network.output, job.network.channels, seeds[run.seed])
         if run.origin == "transfer":
-            settings = settings.model_copy(update={"learning_rate": job.transfer.warm})
             network.load_state_dict(trained[first_run(run.seed).name].state_dict())
         chosen = dict(frames[run.stage])
         if run.sequences:
             chosen["train"] = chosen["train"][: run.sequences]
-        key = config_hash({"run": run.name, "job": job.model_dump(), "data": digest})
-        result, averaged = fit(
-            network.to(where), Fused, chosen, settings, seeds[run.seed], checkpoints=checkpoints / run.name, key=key,
-            history=checkpoints / run.name / "history.csv", label=run.name,
-        )  # fmt: skip
-        trained[run.name].load_state_dict(averaged.state_dict())
-        runs[run.name] = {**run._asdict(), **facts(result)}
-    write_curves(history, {name: content["curve"] for name, content in runs.items()})
-    spec = job.model_dump()
-    card = {
-        "kind": "transfer",
-        "runs": runs,
-        "spec": spec,
-        "data_digest": digest,
-        "provenance": clock.record("train spinodal_transfer_stages", spec, threads=threads, device=str(where)),
-    }
-    save_model(output, trained, card)
+        candidates = job.transfer.candidates if run.stage in TARGETS else [job.transfer.first]
+        yield Task(run.name, run._asdict(), network, chosen, candidates, seeds[run.seed])

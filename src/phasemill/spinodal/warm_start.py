@@ -97,5 +97,5 @@ def _fluxes(network: ConvGRU, phi: Tensor) -> tuple[Tensor, Tensor]:
         kept = slice(None) if step == 0 else slice(step, None, STEPS)
         seen.append(inner[kept])
         fluxes.append(flux[kept])
-        phi, state = phi + change(flux, network.output), (hidden_1, hidden_2)
+        phi, state = phi + change(flux, network.output), (hidden_1, hidden_2, step + 1)
     return torch.cat(seen), torch.cat(fluxes)

@@ -16,6 +16,7 @@ class Network(Block):
     inputs: Literal["raw", "centred", "features"]
     output: Literal["central", "staggered", "potential", "zero_mean", "plain"]
     channels: Count
+    memory: int = Field(default=0, ge=0, description="steps after which the hidden state is zero again; 0: never")
 
 
 class Stage(Block):

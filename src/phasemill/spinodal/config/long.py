@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from phasemill.core.blocks import Block, Count, Job, Positive, Range
 from phasemill.spinodal.config.data import Concentration, Medium, Mixtures
@@ -36,22 +36,38 @@ class Scaling(Block):
 class LongRollout(Block):
     """Roll-outs of networks over whole long evolutions."""
 
-    models: list[str] = Field(description="shipped networks, or .safetensors files; none: the truth alone")
+    models: list[str] = Field(
+        description="shipped networks, or .safetensors files; the first is judged; none: the truth alone"
+    )
     rollouts: Count = Field(description="simulations on which the networks run, the first ones")
     slice_steps: Count = Field(description="tau of the roll-out from noise in a slice")
 
-    @model_validator(mode="after")
-    def _distinct(self) -> LongRollout:
-        if len(set(self.models)) < len(self.models):
-            raise ValueError("models names one twice")
-        return self
+    @field_validator("models")
+    @classmethod
+    def _distinct(cls, models: list[str]) -> list[str]:
+        return distinct(models)
 
 
 class Members(Block):
-    """Roll-outs of a network on an ensemble."""
+    """Roll-outs of networks on an ensemble."""
 
-    model: str = Field(description="shipped network, or .safetensors file")
-    members: int = Field(ge=3, description="simulations on which it runs, the first ones")
+    models: list[str] = Field(min_length=1, description="shipped networks, or .safetensors files; the first is judged")
+    members: int = Field(ge=3, description="simulations on which they run, the first ones")
+
+    @field_validator("models")
+    @classmethod
+    def _distinct(cls, models: list[str]) -> list[str]:
+        return distinct(models)
+
+
+def distinct(models: list[str]) -> list[str]:
+    """The networks, each named once.
+
+    Raises ValueError otherwise.
+    """
+    if len(set(models)) < len(models):
+        raise ValueError("names one twice")
+    return models
 
 
 class CoarseningJob(Job):
@@ -88,7 +104,7 @@ class LongJob(Job):
 
 
 class EnsembleJob(Job):
-    """Evaluate a network on an ensemble."""
+    """Evaluate networks on an ensemble."""
 
     verb = "evaluate"
     function = "phasemill.spinodal.evaluate.ensemble:ensemble"

@@ -11,9 +11,16 @@ from phasemill.spinodal.config.data import Medium, Mixtures, Sequences
 class Rollout(Block):
     """Which models are rolled out, and how their errors are summed up."""
 
-    models: list[str] = Field(min_length=1, description="shipped models; claims are judged on the first")
+    models: list[str] = Field(min_length=1, description="shipped models; pages speak of the first")
+    judged: str = Field(description="the one of them that stands for the paper's, on which its claims are judged")
     frames: list[Count] = Field(min_length=2, description="frames that tables and fields show; the first one is 0")
     resamples: int = Field(ge=100, description="bootstrap resamples of the sequences, for the intervals of the errors")
+
+    @model_validator(mode="after")
+    def _judged_is_shown(self) -> Rollout:
+        if self.judged not in self.models:
+            raise ValueError(f"judged {self.judged} is not one of models {self.models}")
+        return self
 
 
 class Long(Block):

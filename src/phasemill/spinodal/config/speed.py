@@ -40,7 +40,7 @@ class LongHorizon(Horizon):
 class Gain(Block):
     """How much less work RKL2 needs than explicit Euler, from the first frame on."""
 
-    until: Positive = Field(description="both run whole to this time")
+    until: Positive = Field(description="RKL2 runs whole to this time, Euler is extrapolated")
     tolerance: Positive
     late_until: Positive = Field(description="RKL2 runs whole to this time, Euler is extrapolated")
     late_tolerance: Positive
@@ -66,7 +66,7 @@ class Contestants(Block):
 class Speed(Block):
     """Error against CPU seconds per tau, of solvers and networks."""
 
-    boxes: Count = Field(description="held-out boxes, those with the earliest first frames")
+    boxes: Count = Field(description="held-out boxes, those with the earliest first frames; the first is timed")
     networks: Contestants
     energy_error: Positive = Field(description="largest |dF|/F with which the speed of a large stride counts")
     early: Horizon

@@ -44,13 +44,16 @@ class StagesJob(Job):
 
 
 class Transfer(Block):
-    """Trainings from scratch and from the network of the first stage, with as many steps, on ever more sequences."""
+    """Trainings from scratch and from the network of the first stage: as many steps, sequences and learning rates."""
 
     seeds: Count = Field(description="trainings of each kind")
     sequences: list[Count] = Field(min_length=1, description="numbers of training sequences, rising")
     first: Curriculum = Field(description="training of the first stage")
-    further: Curriculum = Field(description="training of a further stage, from scratch")
-    warm: Positive = Field(description="learning rate of the same from the network of the first stage")
+    further: Curriculum = Field(description="training of a further stage, whatever it starts from")
+    rates: list[Positive] = Field(
+        min_length=1, description="multiples of further.learning_rate, all tried; the least validation error decides"
+    )
+    shipped: str = Field(description="shipped network or model file that is scored as it is, without training")
     steps: Count = Field(description="length of the late roll-out, in tau")
     every: Count = Field(description="tau between its frames that are scored")
     boxes: Count = Field(description="boxes of the late roll-out")
@@ -59,9 +62,17 @@ class Transfer(Block):
     def _in_order(self) -> Transfer:
         if sorted(set(self.sequences)) != self.sequences:
             raise ValueError(f"sequences {self.sequences} must rise")
+        if len(set(self.rates)) < len(self.rates):
+            raise ValueError(f"rates {self.rates} must differ")
         if self.steps % self.every:
             raise ValueError(f"steps {self.steps} is not a multiple of every {self.every}")
         return self
+
+    @property
+    def candidates(self) -> list[Curriculum]:
+        """The settings at which each further stage is trained, from scratch and by transfer alike."""
+        rate = self.further.learning_rate
+        return [self.further.model_copy(update={"learning_rate": rate * multiple}) for multiple in self.rates]
 
     def check(self, stages: Stages) -> None:
         """Raises ValueError where the data hold fewer sequences or shorter ones than are wanted."""
@@ -76,7 +87,7 @@ class Transfer(Block):
 
 
 class TransferStagesJob(Job):
-    """Train the first stage, and the others from it and from scratch, on `cahn_hilliard_stages`."""
+    """Train the first stage, and the others from it and from scratch at all rates, on `cahn_hilliard_stages`."""
 
     verb = "train"
     function = "phasemill.spinodal.train_transfer:train"

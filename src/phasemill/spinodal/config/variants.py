@@ -135,7 +135,11 @@ class VariantsJob(Job):
         stages = [stage.model_copy(update={"steps": max(1, stage.steps // less)}) for stage in reference.stages]
         changes = {"stages": redistribute(stages, arm.curriculum), "batch": batch}
         changes |= {"loss": arm.loss, "downscale": arm.downscale}
-        return reference.model_copy(update=changes)
+        settings = reference.model_copy(update=changes)
+        share = settings.steps / reference.steps  # fewer steps: the same shape of the learning rate over the training
+        return settings.model_copy(
+            update={name: max(1, round(share * getattr(reference, name))) for name in ("warm_up", "every")}
+        )
 
 
 def redistribute(stages: list[Stage], curriculum: str) -> list[Stage]:

@@ -10,30 +10,34 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from phasemill.core import store
 from phasemill.core.errors import InputError
 from phasemill.core.files import read_json
 from phasemill.core.provenance import Clock
 from phasemill.spinodal import dataset, metrics
 from phasemill.spinodal.config.data import Medium
-from phasemill.spinodal.evaluate.contest import SEEN, STILL, Entry, Run, from_what_is_seen, known, word
+from phasemill.spinodal.evaluate import rollout_fields
+from phasemill.spinodal.evaluate.contest import SEEN, STILL, Entry, Run, from_what_is_seen, known
 from phasemill.spinodal.metrics import Floats
 from phasemill.spinodal.rollout import predict_at
 
 Scores = Mapping[str, Mapping[str, Floats]]
 """label -> score -> (sim, stored frame without the first)."""
+STORED = ("mse", "energy", "energy_truth", "displacement")
+"""Of the scores, in the data set."""
 
 log = logging.getLogger("phasemill")
 
 
-def held_out(compare: Path) -> dict[str, dict[str, list[float]]]:
-    """MSE by frame on the held-out boxes, from the metrics of `spinodal_rollout`: label -> frames and errors."""
+def held_out(compare: Path, key: str = "mse_by_frame") -> dict[str, dict[str, list[float]]]:
+    """MSE by frame on the held-out boxes, from the metrics of `spinodal_rollout`: label -> frames and errors.
+
+    key: `mse_by_frame`, the mean over all boxes, or `mse_by_frame_from_noise`, over those that start from noise.
+    """
     other = read_json(compare)
     if other.get("benchmark") != "spinodal_rollout":
         raise InputError(f"{compare} is not the metrics.json of spinodal_rollout; give that of this scale")
     return {
-        label: {"frames": found["marks"], "mse": found["mse_by_frame"]}
-        for label, found in other["metrics"]["methods"].items()
+        label: {"frames": found["marks"], "mse": found[key]} for label, found in other["metrics"]["methods"].items()
     }
 
 
@@ -147,40 +151,10 @@ def write_fields(
     title: str,
 ) -> None:
     """Truth and roll-outs at all stored frames on the networks' grid, and their scores."""
-    labels = [word(run.label) for run in runs]
-    named = {str(name): source[name] for name in ("shape", "mean_drawn") if name in source.coords}
-    coords = xr.Dataset(
-        coords={
-            "sim": source["sim"],
-            "model": store.flags(labels, tuple(labels), "model", "way of predicting"),
-            "time": source["time"],
-            **dataset.space(runs[0].truth.shape[-1], medium.dx * medium.factor),
-            **named,
-        }
-    )
-    field, scored = ("sim", "model", "time", "x", "y", "z"), ("sim", "model", "time")
-    names = {
-        "mse": "mean square error of the prediction",
-        "energy": "free energy of the prediction on the networks' grid",
-        "energy_truth": "free energy of the truth on the networks' grid",
-        "displacement": "delta-bar, rms distance of interfaces, a length",
-    }
-    variables = {
-        "truth": store.Variable(("sim", "time", "x", "y", "z"), "1", "truth on the networks' grid"),
-        "prediction": store.Variable(field, "1", "free roll-out from the first frame"),
-        **{name: store.Variable(scored, "1", text, "float64") for name, text in names.items()},
-    }
-    attrs = dataset.describe(medium, title=f"Truth and free roll-outs, {title}", tolerance=source.attrs["tolerance"])
-    first = np.full((1,), np.nan)  # the start is given: it has no score
-    with store.create(path, coords, variables, {**attrs, "source_digest": source.attrs["digest"]}) as writer:
-        for sim in range(source.sizes["sim"]):
-            writer.write(
-                sim,
-                truth=runs[0].truth[sim],
-                prediction=np.stack([run.prediction[sim] for run in runs]),
-                **{
-                    name: np.stack([np.concatenate([first, scores[run.label][name][sim]]) for run in runs])
-                    for name in names
-                },
-            )
-        writer.provenance = clock.record("fields", dict(spec))
+    boxes = range(source.sizes["sim"])
+    fields = ((runs[0].truth[sim], np.stack([run.prediction[sim] for run in runs])) for sim in boxes)
+    stored = {name: np.stack([scores[run.label][name] for run in runs], axis=1) for name in STORED}
+    # the start is given: it has no score
+    stored = {name: np.pad(values, ((0, 0), (0, 0), (1, 0)), constant_values=np.nan) for name, values in stored.items()}
+    title = f"Truth and free roll-outs, {title}"
+    rollout_fields.write_fields(path, source, runs, fields, stored, clock, spec, medium, title=title)

@@ -84,6 +84,11 @@ def gather(names: Sequence[str], files: Sequence[Path], medium: Medium) -> list[
     return entries
 
 
+def labelled(entries: Sequence[Entry], name: str) -> str:
+    """The label of a shipped model."""
+    return next(entry.label for entry in entries if entry.model.name == name)
+
+
 def describe(model: Surrogate, *, shipped: bool) -> str:
     """A network in a few words: its name if it is shipped, else its kind; recurrent ones go by their input."""
     if shipped:
@@ -124,6 +129,11 @@ def at_frames(values: Floats, run: Run, frames: int) -> Floats:
     full = np.full((len(values), frames), np.nan)
     full[:, run.marks] = values
     return full
+
+
+def headline(label: str, value: float, note: str, claim: str) -> dict[str, Any]:
+    """One number of the first screen of a report; the page adds the paper's value of `claim`."""
+    return {"label": label, "value": value, "unit": "", "note": note, "claim": claim}
 
 
 def known(content: Any) -> Any:

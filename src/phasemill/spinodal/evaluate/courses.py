@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasemill.core.errors import InputError
+from phasemill.core.metrics import interface_displacement
 from phasemill.spinodal import metrics
 from phasemill.spinodal.config.data import Medium
 from phasemill.spinodal.dataset import coarsen
@@ -26,7 +27,7 @@ log = logging.getLogger("phasemill")
 
 @dataclass(frozen=True)
 class Course:
-    """The roll-out of one network from one start beside its truth."""
+    """One roll-out beside its truth, of a network or of a solver that stands in for one."""
 
     model: str
     sim: int
@@ -44,14 +45,23 @@ class Course:
 def load_network(name: str, medium: Medium) -> Surrogate:
     """A network by its name or file, if its grid is that of the configuration.
 
-    Raises InputError otherwise, since fields of several networks share one store.
+    Raises InputError otherwise, since fields of several networks share one store and one truth.
     """
     model = load_model(name)
-    if model.factor != medium.factor:
+    if (model.factor, model.card["downscale"]) != (medium.factor, "nearest"):
         raise InputError(
-            f"{name} works on every cell in {model.factor}, medium.factor is {medium.factor}: leave it out"
+            f"{name} works on every cell in {model.factor} ({model.card['downscale']}), here it is every cell in "
+            f"{medium.factor} (nearest): leave it out"
         )
     return model
+
+
+def reached(times: Floats, models: Sequence[Surrogate]) -> NDArray[np.bool_]:
+    """The stored times that are whole steps of every network."""
+    whole = np.full(len(times), True)
+    for model in models:
+        whole &= np.isclose(times / model.interval, np.rint(times / model.interval))
+    return whole
 
 
 def networks(courses: Sequence[Course]) -> list[str]:
@@ -59,13 +69,13 @@ def networks(courses: Sequence[Course]) -> list[str]:
     return list(dict.fromkeys(course.model for course in courses))
 
 
-def follow(model: Surrogate, source: xr.Dataset, boxes: Sequence[int]) -> Iterator[Course]:
+def follow(model: Surrogate, source: xr.Dataset, boxes: Sequence[int], medium: Medium) -> Iterator[Course]:
     """Roll the network out from the first frames of the boxes, through all stored times."""
     times, fields = source["time"].values, source["phi"]
-    starts = np.stack([coarsen(fields[sim, 0].values, model.factor, model.card["downscale"]) for sim in boxes])
+    starts = np.stack([coarsen(fields[sim, 0].values, medium.factor) for sim in boxes])
     predictions = roll(model, starts, np.rint(times / model.interval).astype(int))
     for sim, prediction in zip(boxes, predictions, strict=True):
-        yield judge(model, sim, times, fields[sim], prediction)
+        yield judge(model.name, sim, times, fields[sim], prediction, medium)
 
 
 def roll(model: Surrogate, starts: NDArray[Any], marks: NDArray[Any]) -> NDArray[np.float32]:
@@ -83,12 +93,12 @@ def roll(model: Surrogate, starts: NDArray[Any], marks: NDArray[Any]) -> NDArray
 
 
 def judge(
-    model: Surrogate, sim: int, times: Floats, fine: xr.DataArray, prediction: NDArray[np.float32]
+    name: str, sim: int, times: Floats, fine: xr.DataArray, prediction: NDArray[np.float32], medium: Medium
 ) -> Course:  # fmt: skip
     """Score a roll-out at each time; `fine` is the truth on the solver's grid, read frame by frame."""
-    dx = model.dx * model.factor
-    truth = np.stack([coarsen(fine[t].values, model.factor, model.card["downscale"]) for t in range(len(times))])
-    curves = metrics.frame_scores(truth, prediction, model.eps, dx)
+    dx = medium.dx * medium.factor
+    truth = np.stack([coarsen(fine[t].values, medium.factor) for t in range(len(times))])
+    curves = metrics.frame_scores(truth, prediction, medium.eps, dx)
     curves |= {
         "rmse": np.sqrt(curves["mse"]),
         "rmse_still": metrics.rmse(truth, np.broadcast_to(truth[:1], truth.shape)),
@@ -96,31 +106,31 @@ def judge(
             np.mean(prediction, axis=(1, 2, 3), dtype=np.float64) - np.mean(prediction[0], dtype=np.float64)
         ),
     }
-    rows = [_on_fine_grid(fine[t].values, truth[t], prediction[t], model) for t in range(len(times))]
+    rows = [_on_fine_grid(fine[t].values, truth[t], prediction[t], medium) for t in range(len(times))]
     for row, true, phi in zip(rows, truth, prediction, strict=True):
         row |= _shape(phi, dx) | {f"{key}_truth": value for key, value in _shape(true, dx).items()}
     curves |= {key: np.array([row[key] for row in rows], dtype=np.float64) for key in rows[0]}
     reference = curves["energy_fourier_truth"]
     curves["energy_fourier_error"] = np.abs(curves["energy_fourier"] - reference) / reference
-    return Course(model.name, sim, float(model.card["medium"]["interval"]), times, truth, prediction, curves)
+    return Course(name, sim, medium.interval, times, truth, prediction, curves)
 
 
 def _on_fine_grid(
-    fine: NDArray[Any], truth: NDArray[Any], prediction: NDArray[Any], model: Surrogate
+    fine: NDArray[Any], truth: NDArray[Any], prediction: NDArray[Any], medium: Medium
 ) -> dict[str, float]:  # fmt: skip
     """RMSE and delta-bar on the solver's grid, after nearest and after Fourier up-sampling, beside their floors.
 
     The energy is that after Fourier up-sampling, of prediction and decimated truth alike (see `coarse_energy`).
     """
-    scores = {"energy_fine": free_energy(fine, model.eps, model.dx)}
+    scores = {"energy_fine": free_energy(fine, medium.eps, medium.dx)}
     for suffix, coarse in (("", prediction), ("_floor", truth)):
         nearest = coarse
         for axis in range(3):
-            nearest = np.repeat(nearest, model.factor, axis)
-        for name, phi in (("nearest", nearest), ("fourier", refine(coarse, model.factor))):
+            nearest = np.repeat(nearest, medium.factor, axis)
+        for name, phi in (("nearest", nearest), ("fourier", refine(coarse, medium.factor))):
             scores[f"rmse_{name}{suffix}"] = float(metrics.rmse(fine, phi))
-            scores[f"displacement_{name}{suffix}"] = float(metrics.displacements(fine, phi, model.dx))
-        scores["energy_fourier" + suffix.replace("floor", "truth")] = free_energy(phi, model.eps, model.dx)
+            scores[f"displacement_{name}{suffix}"] = float(metrics.displacements(fine, phi, medium.dx))
+        scores["energy_fourier" + suffix.replace("floor", "truth")] = free_energy(phi, medium.eps, medium.dx)
     return scores
 
 
@@ -133,8 +143,20 @@ def _shape(phi: NDArray[Any], dx: float) -> dict[str, float]:
         "percolation": sum(found["percolation"]),
         "wavelength": metrics.mean_wavelength(phi, dx),
         "roughness": metrics.roughness(phi, dx),
+        "waviness": waviness(phi, dx),
         "texture": texture(phi),
     }
+
+
+def waviness(phi: NDArray[Any], dx: float) -> float:
+    """How far a field is from flat layers: delta-bar between phi and its plane means, the least of the axes; a length.
+
+    0 for a flat lamella; unlike `metrics.roughness` it is there for every field, and sees a texture in the phases too.
+    """
+    values = phi.astype(np.float64)
+    others = [tuple(a for a in range(phi.ndim) if a != axis) for axis in range(phi.ndim)]
+    planes = [np.broadcast_to(values.mean(axis=axes, keepdims=True), values.shape) for axes in others]
+    return float(np.min([interface_displacement(values, plane, dx) for plane in planes]))
 
 
 def texture(phi: NDArray[Any]) -> float:

@@ -13,6 +13,8 @@ from phasemill.spinodal import metrics
 from phasemill.spinodal.config.data import Medium
 from phasemill.spinodal.dataset import coarsen
 from phasemill.spinodal.evaluate.contest import Run
+from phasemill.spinodal.evolution import interface_area
+from phasemill.spinodal.physics import lattice_interface_energy
 from phasemill.spinodal.rollout import refine
 
 Floats = NDArray[np.float64]
@@ -102,6 +104,29 @@ def energy_conventions(
             signed.setdefault(name, []).append(energy / reference - 1)
     return {
         name: {"max": float(np.abs(values).max()), "bias": float(np.mean(values))} for name, values in signed.items()
+    }
+
+
+def fine_over_coarse(source: xr.Dataset, run: Run, frames: Sequence[int], medium: Medium) -> list[float]:
+    """RMSE against the fine truth, every coarse value repeated, over that against the coarse truth, by frame."""
+    ratios = []
+    for frame in frames:
+        here = frame // run.stride
+        prediction = run.prediction[:, here]
+        fine = metrics.rmse(source["phi"].isel(time=frame).values, repeat(prediction, medium.factor)).mean()
+        ratios.append(float(fine / metrics.rmse(run.truth[:, here], prediction).mean()))
+    return ratios
+
+
+def energy_over_area(source: xr.Dataset, medium: Medium) -> dict[str, Any]:
+    """F / (gamma_h A) of the last frames: 1 where the free energy is that of the interfaces, of area A."""
+    fine = source["phi"].isel(time=-1).values
+    area = np.array([interface_area(box, medium.dx) for box in fine])
+    ratios = metrics.energies(fine, medium.eps, medium.dx) / (lattice_interface_energy(medium.eps, medium.dx) * area)
+    return {
+        "ratios": ratios.tolist(),
+        "largest_gap": float(np.abs(ratios - 1).max()),
+        "note": f"F over gamma A by box: {', '.join(f'{ratio:.3g}' for ratio in ratios)}.",
     }
 
 

@@ -1,14 +1,15 @@
 """Networks over whole long evolutions: from the noise to the lamella that is left, thousands of steps.
 
 Truth and roll-out are compared at every stored time on the network's grid, like for like; on the solver's grid errors
-stand beside their floors, those of the decimated truth itself. The truth of all boxes tells where evolutions end.
+stand beside their floors, those of the decimated truth itself. Solvers from the network's own start and at a tighter
+tolerance are judged in its place (`long_references`). The truth of all boxes tells where evolutions end.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,18 @@ from phasemill.spinodal.config.long import LongJob, Scaling
 from phasemill.spinodal.dataset import coarsen, solver_medium
 from phasemill.spinodal.evaluate import long_tables
 from phasemill.spinodal.evaluate.coarse_energy import interface_energies, lamella_energy, refined_energies
-from phasemill.spinodal.evaluate.courses import Course, follow, judge, load_network, networks, roll
+from phasemill.spinodal.evaluate.courses import Course, follow, load_network, networks, reached
+from phasemill.spinodal.evaluate.long_claims import ALL, BESIDE
 from phasemill.spinodal.evaluate.long_numbers import run_numbers, slice_numbers
-from phasemill.spinodal.initial import slice_noise
-from phasemill.spinodal.library import Surrogate
+from phasemill.spinodal.evaluate.long_references import references
+from phasemill.spinodal.evaluate.long_slices import SURROUNDINGS, slices
 from phasemill.spinodal.physics import lattice_interface_energy
 from phasemill.spinodal.recorded import load as load_records
 from phasemill.spinodal.scaling import Exponent, exponent
-from phasemill.spinodal.solver import Rkl2, integrate
+from phasemill.spinodal.solver import Rkl2
 
 Floats = NDArray[np.float64]
 
-SLICE_FRAMES = 20
-"""Stored frames of the roll-out from noise in a slice."""
 EXCESS = 0.2
 """Least excess over the lamella, in parts of it, of which an exponent is fitted."""
 
@@ -49,9 +49,13 @@ def long(
     source = store.open_dataset(data)
     models = [load_network(name, job.medium) for name in job.long.models]
     boxes = range(min(job.long.rollouts, source.sizes["sim"]))
-    reached = source.isel(time=_reached(source["time"].values, models))
-    courses = [course for model in models for course in follow(model, reached, boxes)]
-    sliced = [from_slice(job, model, source, threads) for model in models]
+    courses: list[Course] = []
+    sliced: dict[str, list[Course]] = {around: [] for around in SURROUNDINGS}
+    if models:
+        stored = source.isel(time=reached(source["time"].values, models))
+        courses = [course for model in models for course in follow(model, stored, boxes, job.medium)]
+        courses += references(stored, boxes, job.medium, threads)
+        sliced = slices(job, models, source, threads)
     medium, factor = solver_medium(job.medium), job.medium.factor
     lamella = lamella_energy(source.sizes["x"], medium, factor)
     interface = interface_energies(medium, factor)
@@ -61,14 +65,15 @@ def long(
     records = load_records(recorded)
     pace = seconds_per_evaluation(source, job)
     runs = [run_numbers(course, lamella) for course in courses]
-    slices = [slice_numbers(course) for course in sliced]
+    from_slices = [slice_numbers(course, around) for around, beside in sliced.items() for course in beside]
+    names = [model.name for model in models]
     return {
-        **long_tables.page(source, runs, slices, ends, fits, interface, pace, records),
+        **long_tables.page(source, names, runs, from_slices, ends, fits, interface, pace, records),
         "metrics": {
             "spec": {"evaluate": job.model_dump(mode="json"), "simulate": json.loads(source.attrs["spec"])},
             "size": source.sizes["x"],
             "volume": (source.sizes["x"] * job.medium.dx) ** 3,
-            "models": [model.name for model in models],
+            "models": names,
             "lamella_energy": lamella,
             "seconds_per_evaluation": pace,
             "ends": ends,
@@ -80,7 +85,7 @@ def long(
             "interface_energies": interface,
             "times": source["time"].values.tolist(),
             "runs": runs,
-            "slice": slices,
+            "slice": from_slices,
         },
         "provenance": [
             store.provenance(source),
@@ -88,28 +93,6 @@ def long(
             clock.record("evaluate spinodal_long", job.model_dump(), threads=threads),
         ],
     }
-
-
-def _reached(times: Floats, models: Sequence[Surrogate]) -> NDArray[np.bool_]:
-    """The stored times that are whole steps of every network."""
-    reached = np.full(len(times), True)
-    for model in models:
-        reached &= np.isclose(times / model.interval, np.rint(times / model.interval))
-    return reached
-
-
-def from_slice(job: LongJob, model: Surrogate, source: xr.Dataset, threads: int) -> Course:
-    """The roll-out from noise in a slice alone, in a box of the same size (Lanzoni et al. 2024, Fig. 3)."""
-    rng = np.random.default_rng(branch(job.seed, "spinodal_slice", 1)[0])
-    phi = slice_noise(rng, tuple(source.sizes[axis] for axis in "xyz"))
-    steps = job.long.slice_steps * job.medium.interval / model.interval
-    marks = np.unique(np.rint(np.linspace(0, steps, SLICE_FRAMES + 1)).astype(int))
-    times = model.interval * marks
-    tolerance = float(source.attrs["tolerance"])
-    truth = integrate(phi, times, medium=solver_medium(job.medium), tolerance=tolerance, threads=threads).frames
-    start = coarsen(phi, model.factor, model.card["downscale"])
-    fine = xr.DataArray(truth, dims=("time", "x", "y", "z"))
-    return judge(model, 0, times, fine, roll(model, start[None], marks)[0])
 
 
 def end_state(source: xr.Dataset, sim: int) -> dict[str, Any]:
@@ -138,19 +121,21 @@ def end_state(source: xr.Dataset, sim: int) -> dict[str, Any]:
 
 
 def exponents(job: LongJob, source: xr.Dataset, courses: Sequence[Course], lamella: float) -> list[dict[str, Any]]:
-    """Exponents of F and of its excess over the lamella: of the truth of all boxes, of each network and its truth."""
+    """Exponents of F and of its excess over the lamella: of the truth, of each network, and of the truth beside it."""
     side = source.sizes["x"] * float(source.attrs["dx"])
     flat = 2 * lattice_interface_energy(source.attrs["eps"], source.attrs["dx"]) * side**2
-    series = {"truth, all boxes": (source["time"].values, source["energy"].values, flat)}
-    for model in networks(courses):
-        its = [course for course in courses if course.model == model]
-        for name, key in ((f"truth beside {model}", "energy_fourier_truth"), (model, "energy_fourier")):
-            series[name] = its[0].times, np.array([course.curves[key] for course in its]), lamella
+    series = {ALL: (source["time"].values, source["energy"].values, flat)}
+    for name in networks(courses):
+        its = [course for course in courses if course.model == name]
+        for label, key in ((BESIDE, "energy_fourier_truth"), (name, "energy_fourier")):
+            series[label] = its[0].times, np.array([course.curves[key] for course in its]), lamella
     fits = []
     for name, (times, energy, rest) in series.items():
-        fits += fit_windows(times, energy, job.scaling, job.seed, {"series": name, "quantity": "F"})
+        found = fit_windows(times, energy, job.scaling, job.seed, {"series": name, "quantity": "F"})
+        mean = energy.mean(axis=0)
+        fits += [{**fit, "over_lamella": float(np.interp(fit["window"][1], times, mean) / rest)} for fit in found]
         # once the lamella is near, its excess is a small difference whose slope means nothing
-        near = np.flatnonzero(energy.mean(axis=0) < (1 + EXCESS) * rest)
+        near = np.flatnonzero(mean < (1 + EXCESS) * rest)
         until = near[0] if len(near) else len(times)
         labels = {"series": name, "quantity": "F - lamella"}
         fits += fit_windows(times[:until], energy[:, :until] - rest, job.scaling, job.seed, labels)
@@ -194,9 +179,10 @@ def _finite(value: float) -> float | None:
 
 
 def _write_fields(
-    job: LongJob, source: xr.Dataset, courses: Sequence[Course], sliced: Sequence[Course], path: Path, clock: Clock
-) -> None:
-    """Truth and roll-outs on the network's grid, all curves, and sections of the slice; or the truth alone."""
+    job: LongJob, source: xr.Dataset, courses: Sequence[Course], sliced: Mapping[str, Sequence[Course]], path: Path,
+    clock: Clock,
+) -> None:  # fmt: skip
+    """Truth and roll-outs on the network's grid, all curves, and sections of the slices; or the truth alone."""
     factor = job.medium.factor
     space = {axis: source[axis].values[::factor] for axis in "xyz"}
     attrs = {**source.attrs, "title": "Long evolutions and roll-outs on the network's grid", "factor": factor}
@@ -208,17 +194,21 @@ def _write_fields(
             for sim in range(source.sizes["sim"]):
                 writer.write(sim, truth=coarsen(source["phi"][sim].values, factor))
         return
+    names = networks(courses)
+    first = next(iter(sliced.values()))[0]
+    words = tuple(name.replace(",", "").replace(" ", "_") for name in names)
     coords = xr.Dataset(
         coords={
             "sim": np.arange(len(courses)),
             "time": courses[0].times,
-            "slice_time": sliced[0].times,
+            "slice_time": first.times,
             **space,
             "box": ("sim", [course.sim for course in courses]),
-            "model": store.flags([course.model for course in courses], tuple(networks(courses)), "sim", "network"),
+            "model": store.flags([words[names.index(course.model)] for course in courses], words, "sim", "roll-out of"),
+            "around": store.flags(tuple(sliced), tuple(sliced), "around", "surroundings of the slice"),
         }
     )
-    section = ("sim", "slice_time", "x", "y")
+    section = ("sim", "around", "slice_time", "x", "y")
     variables = {
         "truth": store.Variable(cube, "1", "truth"),
         "prediction": store.Variable(cube, "1", "roll-out"),
@@ -226,12 +216,13 @@ def _write_fields(
         "slice_prediction": store.Variable(section, "1", "roll-out from noise in a slice, middle section"),
         **{name: store.Variable(("sim", "time"), "1", name.replace("_", " "), "float64") for name in courses[0].curves},
     }
+    middle = source.sizes["z"] // factor // 2
     with store.create(path, coords, variables, attrs) as writer:
         for number, course in enumerate(courses):
-            beside = sliced[networks(courses).index(course.model)]
-            middle = beside.truth.shape[-1] // 2
+            beside = [its[names.index(course.model)] for its in sliced.values()]
             writer.write(
-                number, truth=course.truth, prediction=course.prediction, slice_truth=beside.truth[..., middle],
-                slice_prediction=beside.prediction[..., middle], **course.curves,
+                number, truth=course.truth, prediction=course.prediction,
+                slice_truth=np.stack([its.truth[..., middle] for its in beside]),
+                slice_prediction=np.stack([its.prediction[..., middle] for its in beside]), **course.curves,
             )  # fmt: skip
         writer.provenance = clock.record("fields", job.model_dump())

@@ -22,8 +22,18 @@ from phasemill.spinodal import dataset, metrics, physics
 from phasemill.spinodal.config.data import Medium
 from phasemill.spinodal.config.rollout import RolloutJob
 from phasemill.spinodal.evaluate import floors, rollout_tables, solver_checks
-from phasemill.spinodal.evaluate.contest import SEEN, STILL, Entry, Run, from_what_is_seen, gather, known, roll
-from phasemill.spinodal.evaluate.rollout_fields import write_fields
+from phasemill.spinodal.evaluate.contest import (
+    SEEN,
+    STILL,
+    Entry,
+    Run,
+    from_what_is_seen,
+    gather,
+    headline,
+    known,
+    roll,
+)
+from phasemill.spinodal.evaluate.rollout_fields import fields_at, scores_at_all, write_fields
 from phasemill.spinodal.network import ConvGRU
 from phasemill.spinodal.rollout import exchange_averaged
 from phasemill.spinodal.solver import integrate
@@ -47,12 +57,16 @@ def rollout(
     scores = [metrics.frame_scores(run.truth[:, 1:], run.prediction[:, 1:], medium.eps, spacing) for run in runs]
     rng = np.random.default_rng(resampling)
     methods = {
-        run.label: known(summary(run, score, rng, settings.resamples)) for run, score in zip(runs, scores, strict=True)
+        run.label: known(summary(run, score, rng, settings.resamples, source["start"].values))
+        for run, score in zip(runs, scores, strict=True)
     }
     first, best = runs[0], methods[runs[0].label]
+    judged = next(entry for entry in entries if entry.model.name == settings.judged)
+    paper = methods[judged.label]
     frames = sorted(settings.frames)
+    shown = [0, *frames]
     shared = [frame for frame in frames if frame in first.marks]
-    floor = floors.grid_floors(source, [0, *frames], medium)
+    floor = floors.grid_floors(source, shown, medium)
     parities = {run.label: floors.parity(run) for run in runs[: len(entries)]}
     conventions = floors.energy_conventions(source, first, shared, medium)
     solver = solver_checks.check(medium, solver_seed)
@@ -61,11 +75,18 @@ def rollout(
         "start": source["start"].values.tolist(),
         "wavelength": [metrics.mean_wavelength(box[0], spacing) for box in first.truth],
     }
-    write_fields(output / "fields.zarr", source, runs, scores, [0, *frames], clock, job)
+    fine = floors.fine_over_coarse(source, runs[entries.index(judged)], shared, medium)
+    area = floors.energy_over_area(source, medium)
+    write_fields(
+        output / "fields.zarr", source, runs, fields_at(source, runs, shown, medium),
+        scores_at_all(runs, scores, source.sizes["time"]), clock, job.model_dump(), medium,
+        title="Truth and free roll-outs on held-out boxes", frames=shown,
+    )  # fmt: skip
     still = methods[STILL]["mse"]
     worst = best["energy_max"]
-    fourier = floor["fourier"]["rmse"][-1]
-    card = entries[0].model.card["training"]
+    nearest = floor["nearest"]["rmse"]
+    card = judged.model.card["training"]
+    drawn = entries[-1].model.card.get("data", {})
     last = frames[-1]
     return {
         "title": "Free roll-out on held-out boxes",
@@ -81,17 +102,23 @@ def rollout(
             f"wrong by at most {100 * worst:.2g} %, and it conserves mass to {best['drift']:.0e}."
         ),
         "headline": [
-            _headline("mean square error", best["mse"], f"standing still {still:.2g}", ""),
-            _headline("largest relative error of F", worst, "all frames and boxes", "spinodal.rollout.energy_error"),
-            _headline("median delta-bar", best["displacement"], "a length; dx = 1", "spinodal.rollout.displacement"),
-            _headline("same phase as the truth", best["agreement"], f"share of cells, frame {last}", ""),
-            _headline("drift of the mean", best["drift"], "all frames and boxes", "spinodal.rollout.conservation"),
+            headline("mean square error", best["mse"], f"standing still {still:.2g}", ""),
+            headline("largest relative error of F", worst, "all frames and boxes", ""),
+            headline("median delta-bar", best["displacement"], "a length; dx = 1", ""),
+            headline("same phase as the truth", best["agreement"], f"share of cells, frame {last}", ""),
+            headline("drift of the mean", best["drift"], "all frames and boxes", ""),
+            headline(
+                "MSE of the published network",
+                paper["mse"],
+                "over standing still's on the right",
+                "spinodal.rollout.converges",
+            ),
         ],
         "tables": [
             rollout_tables.errors(methods, frames),
             rollout_tables.physics(methods),
             rollout_tables.pattern(methods, last),
-            rollout_tables.floors(floor, methods, runs[0].label, [0, *frames]),
+            rollout_tables.floors(floor, methods, runs[0].label, shown),
             rollout_tables.conventions(conventions, shared, entries[0].label),
             rollout_tables.parity(parities),
             rollout_tables.boxes(starts, methods, [entry.label for entry in entries]),
@@ -101,27 +128,34 @@ def rollout(
         "claims": {
             **solver["claims"],
             "spinodal.data.frames": float(source.sizes["time"]),
-            "spinodal.data.mean": float(np.mean(starts["mean"])),
-            "spinodal.data.mean_deviation": float(np.std(starts["mean"], ddof=1)),
+            "spinodal.data.sequences": drawn.get("simulations"),
+            "spinodal.data.mean": drawn.get("mean"),
+            "spinodal.data.mean_deviation": drawn.get("deviation"),
             "spinodal.rollout.parameters": float(sum(value.numel() for value in ConvGRU().parameters())),
-            "spinodal.rollout.conservation": best["drift"],
-            "spinodal.rollout.converges": best["mse"] / still,
-            "spinodal.rollout.overfitting": best["mse"] / float(card["validation_mse"]),
-            "spinodal.rollout.correlation": best["correlation"],
-            "spinodal.rollout.sign_agreement": best["agreement"],
-            "spinodal.rollout.energy_error": worst,
-            "spinodal.rollout.rmse_floor": floor["nearest"]["rmse"][0],
-            "spinodal.rollout.displacement": best["displacement"],
-            "spinodal.rollout.downscaling": fourier / best["rmse_by_frame"][-1],
+            "spinodal.rollout.energy_over_area": area["largest_gap"],
+            "spinodal.rollout.conservation": paper["drift"],
+            "spinodal.rollout.bounded": max(paper["high"] - paper["high_truth"], paper["low_truth"] - paper["low"]),
+            "spinodal.rollout.converges": paper["mse"] / still,
+            "spinodal.rollout.overfitting": paper["mse"] / float(card["validation_mse"]),
+            "spinodal.rollout.correlation": paper["correlation"],
+            "spinodal.rollout.sign_agreement": paper["agreement"],
+            "spinodal.rollout.rmse_floor": nearest[0],
+            "spinodal.rollout.rmse_floor_later": nearest[-1] / nearest[0],
+            "spinodal.rollout.downscaling": nearest[-1] / paper["rmse_by_frame"][-1],
+            "spinodal.rollout.coarse_rmse": fine[0] / fine[-1],
         },
         "claim_notes": {
             **solver["claim_notes"],
-            **_notes(best, methods, floor, conventions, card, entries, [0, *frames]),
+            **_notes(paper, methods, floor, fine, card, entries, shown),
+            "spinodal.rollout.energy_over_area": area["note"],
         },
         "metrics": {
             "methods": methods,
             "networks": [entry.label for entry in entries],
-            "judged": runs[0].label,
+            "judged": judged.label,
+            "shown": runs[0].label,
+            "fine_over_coarse": fine,
+            "energy_over_area": area,
             "time": source["time"].values.tolist(),
             "frames": frames,
             "floors": floor,
@@ -167,8 +201,10 @@ def coarse_differences(truth: NDArray[np.float32], medium: Medium, stride: int =
     ).astype(np.float32)
 
 
-def summary(run: Run, score: dict[str, Floats], rng: np.random.Generator, resamples: int) -> dict[str, Any]:
-    """The numbers of one method: means over the boxes, by frame, and extremes."""
+def summary(
+    run: Run, score: dict[str, Floats], rng: np.random.Generator, resamples: int, start: Floats
+) -> dict[str, Any]:
+    """The numbers of one method: means over the boxes, by frame, and extremes; start: times of the first frames."""
     by_box = score["mse"].mean(axis=1)
     by_frame = score["mse"].mean(axis=0)
     truth, prediction = run.truth[:, -1], run.prediction[:, -1]
@@ -180,6 +216,7 @@ def summary(run: Run, score: dict[str, Floats], rng: np.random.Generator, resamp
         "mse_interval": metrics.confidence(by_box, rng, resamples),
         "mse_by_box": by_box.tolist(),
         "mse_by_frame": by_frame.tolist(),
+        "mse_by_frame_from_noise": score["mse"][start == start.min()].mean(axis=0).tolist(),  # the earliest
         "rmse_by_frame": np.sqrt(score["mse"]).mean(axis=0).tolist(),
         "worst_frame": int(run.marks[np.argmax(by_frame)]),
         "energy_mean": float(score["energy_error"].mean()),
@@ -211,10 +248,10 @@ def summary(run: Run, score: dict[str, Floats], rng: np.random.Generator, resamp
 
 
 def _notes(
-    best: dict[str, Any],
+    paper: dict[str, Any],
     methods: dict[str, dict[str, Any]],
     floor: dict[str, dict[str, list[float]]],
-    conventions: dict[str, dict[str, float]],
+    fine: Sequence[float],
     card: dict[str, Any],
     entries: Sequence[Entry],
     frames: Sequence[int],
@@ -232,20 +269,21 @@ def _notes(
             f"of F: {others}."
         ),
         "spinodal.rollout.overfitting": (
-            f"MSE {best['mse']:.2g} on held-out boxes, {card['validation_mse']:.2g} on the validation boxes of its "
+            f"MSE {paper['mse']:.2g} on held-out boxes, {card['validation_mse']:.2g} on the validation boxes of its "
             "training, which chose its weights."
         ),
-        "spinodal.rollout.energy_error": (
-            f"Both interpolated to the fine grid: {100 * conventions['refined']['max']:.2g} %; the network repeated "
-            f"against the truth as it is: {100 * conventions['repeated_fine']['max']:.2g} %."
-        ),
-        "spinodal.rollout.rmse_floor": f"By frame {', '.join(map(str, frames))}: {growth}.",
-        "spinodal.rollout.displacement": (
-            f"At most {best['displacement_max']:.2g}. Truth against itself on the coarse grid and back, nearest: "
-            f"{nearest['displacement'][-1]:.2g}; Fourier: {floor['fourier']['displacement'][-1]:.2g}."
+        "spinodal.rollout.bounded": "; ".join(
+            f"{entry.label}: {methods[entry.label]['low']:.3g} to {methods[entry.label]['high']:.3g}"
+            for entry in entries
+        )
+        + f"; truth {paper['low_truth']:.3g} to {paper['high_truth']:.3g}.",
+        "spinodal.rollout.rmse_floor_later": f"By frame {', '.join(map(str, frames))}: {growth}.",
+        "spinodal.rollout.coarse_rmse": (
+            "RMSE on the fine grid, nearest cells, over that on the coarse grid, by frame: "
+            f"{', '.join(f'{value:.2g}' for value in fine)}."
         ),
         "spinodal.rollout.downscaling": (
-            f"Last frame: RMSE {best['rmse_by_frame'][-1]:.2g} by the network; floors: Fourier "
+            f"Last frame: RMSE {paper['rmse_by_frame'][-1]:.2g} by the network; floors: Fourier "
             f"{floor['fourier']['rmse'][-1]:.2g}, block means {floor['average']['rmse'][-1]:.2g}, nearest cells "
             f"{nearest['rmse'][-1]:.2g}."
         ),
@@ -254,7 +292,3 @@ def _notes(
 
 def _shown(value: float | None, factor: float = 1) -> str:
     return "beyond bounds" if value is None else f"{factor * value:.2g}"
-
-
-def _headline(label: str, value: float, note: str, claim: str) -> dict[str, Any]:
-    return {"label": label, "value": value, "unit": "", "note": note, "claim": claim}

@@ -36,14 +36,19 @@ class Roll:
 
     def advance(self, duration: float) -> None:
         """March on by `duration`, a multiple of dt."""
+        eps, area = self.medium.eps, self.medium.dx**2
         for _ in range(round(duration / self.dt)):
-            phi, eps = self.phi, self.medium.eps
-            mu = 36 / eps * phi * (1 - phi) * (1 - 2 * phi) - eps * self._laplacian(phi)
-            self.phi = phi + self.dt * self.medium.mobility * self._laplacian(mu)
+            phi = self.phi
+            mu = 36 / eps * phi * (1 - phi) * (1 - 2 * phi) - eps / area * self._differences(phi)
+            self.phi = phi + self.dt * self.medium.mobility / area * self._differences(mu)
 
-    def _laplacian(self, a: NDArray[Any]) -> NDArray[Any]:
-        neighbours = sum(np.roll(a, shift, axis) for axis in range(a.ndim) for shift in (1, -1))
-        return np.asarray((neighbours - 2 * a.ndim * a) / self.medium.dx**2)
+    def _differences(self, a: NDArray[Any]) -> NDArray[Any]:
+        """The Laplacian times dx^2."""
+        total = -2 * a.ndim * a
+        for axis in range(a.ndim):
+            total += np.roll(a, 1, axis)
+            total += np.roll(a, -1, axis)
+        return np.asarray(total)
 
 
 class Still:

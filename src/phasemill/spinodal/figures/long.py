@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,19 @@ from matplotlib.axes import Axes
 
 from phasemill.core import figures, store
 from phasemill.core.files import read_json
+from phasemill.spinodal.evaluate.long_references import DECIMATED
 
 SHOWN = 6
 """Sections side by side."""
 DASHED = (0, (4, 3))
+LEAST = 1e-3
+"""Least error that is drawn, in per cent."""
+STYLES: tuple[dict[str, Any], ...] = tuple(
+    {"color": colour, "linestyle": line}
+    for line, colours in (("-", figures.PALETTE[:2]), (":", figures.PALETTE[2:4]), ("-", figures.PALETTE[4:]))
+    for colour in colours
+)
+"""By roll-out: two networks, two solvers, and more networks."""
 
 
 def long(folder: Path, output: Path) -> list[figures.Entry]:
@@ -25,14 +34,17 @@ def long(folder: Path, output: Path) -> list[figures.Entry]:
     pages = [_energy(output, metrics, fields)]
     if not metrics["models"]:
         return [*pages, _truth_sections(output, metrics, fields)]
-    names = store.meanings(fields["model"])
-    first = [names.index(name) for name in metrics["models"]]
-    pages.append(_errors(output, metrics, fields.isel(sim=first[0])))
-    for sim in first:
+    names = [run["model"] for run in metrics["runs"]]
+    shown = list(dict.fromkeys(names))
+    first = [names.index(name) for name in shown]
+    learned = [names.index(name) for name in metrics["models"]]
+    for sim in learned:
+        pages.append(_errors(output, names[sim], fields.isel(sim=sim), fields.isel(sim=names.index(DECIMATED))))
+    for sim in learned:
         pages.append(_sections(output, names[sim], fields.isel(sim=sim)))
-    pages.append(_topology(output, metrics, fields, first))
-    for sim in first:
-        pages.append(_slice(output, names[sim], fields.isel(sim=sim)))
+    pages.append(_topology(output, fields, dict(zip(shown, first, strict=True))))
+    for around in store.meanings(fields["around"]):
+        pages.append(_slice(output, {names[sim]: sim for sim in learned}, fields, around))
     return pages
 
 
@@ -52,13 +64,13 @@ def _energy(output: Path, metrics: Mapping[str, Any], fields: xr.Dataset) -> fig
         else:
             ax.plot(times[1:], truth[1:], color=figures.GUIDE, linewidth=1, alpha=0.7)
     for number, run in enumerate(runs):
-        colour = figures.PALETTE[metrics["models"].index(run["model"])]
-        label = run["model"] if run["box"] == runs[0]["box"] else None
+        style = dict(STYLES[_place(runs, run["model"])])
         curve = fields.isel(sim=number)
-        ax.plot(
-            fields["time"][1:], curve["energy_fourier"][1:] / metrics["volume"], color=colour, label=label, zorder=4
-        )
-        axes[1, 0].plot(fields["time"][1:], 100 * curve["energy_fourier_error"][1:], color=colour)
+        label = run["model"] if run["box"] == runs[0]["box"] else None
+        values = curve["energy_fourier"][1:] / metrics["volume"]
+        ax.plot(fields["time"][1:], values, label=label, zorder=4, **style)
+        errors = 100 * curve["energy_fourier_error"][1:]
+        axes[1, 0].plot(fields["time"][1:], np.maximum(errors, LEAST), **style)
     lamella = metrics["lamella_energy"] / metrics["volume"]
     ax.axhline(lamella, color=figures.PALETTE[2], linestyle=DASHED, linewidth=1.2, label="flat lamella")
     guide = times[(times >= 5) & (times <= 500)]
@@ -70,18 +82,19 @@ def _energy(output: Path, metrics: Mapping[str, Any], fields: xr.Dataset) -> fig
     ax.set(xscale="log", yscale="log", ylabel="$F / N$")
     ax.legend(frameon=False)
     if runs:
-        axes[1, 0].set(ylabel="$|\\Delta F| / F$, %", ylim=(0, None))
+        axes[1, 0].set(ylabel="$|\\Delta F| / F$, %", yscale="log")
+        ax.set_ylim(0.5 * truths[:, -1].min(), 2 * truths[:, 1].max())
     axes[-1, 0].set_xlabel("t")
     caption = (
         "Free energy per volume of truth and roll-out, both taken from the network's grid by Fourier up-sampling. Thin "
         "grey: the truth of the other boxes. Dashed: the flat lamella, the least that a box can reach; a lamella with "
-        "steps is pinned by the grid above it."
+        "steps is pinned by the grid above it. Dotted: solvers in the place of the network."
     )
     return figures.entry(output, "energy", figure, "Free energy over the whole evolution", caption)
 
 
-def _errors(output: Path, metrics: Mapping[str, Any], curve: xr.Dataset) -> figures.Entry:
-    figure, axes = figures.figure(1, 2, height=3.8, sharex=True)
+def _errors(output: Path, name: str, curve: xr.Dataset, solver: xr.Dataset) -> figures.Entry:
+    figure, axes = figures.figure(1, 2, height=4.4, sharex=True)
     times = curve["time"].values[1:]
     for ax, stem in zip(axes[0], ("rmse", "displacement"), strict=True):
         series = [
@@ -89,22 +102,24 @@ def _errors(output: Path, metrics: Mapping[str, Any], curve: xr.Dataset) -> figu
             (f"{stem}_fourier", "Fourier up-sampling"),
             (stem, "network's grid"),
         ]
-        for colour, (name, label) in zip(figures.PALETTE, series, strict=False):
-            ax.plot(times, curve[name][1:], color=colour, label=label)
-            if f"{name}_floor" in curve:
-                ax.plot(times, curve[f"{name}_floor"][1:], color=colour, linestyle=DASHED, linewidth=1)
+        for colour, (key, label) in zip(figures.PALETTE, series, strict=False):
+            ax.plot(times, curve[key][1:], color=colour, label=label)
+            if f"{key}_floor" in curve:
+                ax.plot(times, curve[f"{key}_floor"][1:], color=colour, linestyle=DASHED, linewidth=1)
+        ax.plot(times, solver[stem][1:], color=figures.INK, linestyle=":", label=f"{DECIMATED}, network's grid")
         ax.set(xscale="log", xlabel="t", ylim=(0, None))
-    axes[0, 0].plot(times, curve["rmse_still"][1:], color=figures.GUIDE, linestyle=":", label="standing still")
-    axes[0, 1].axhline(float(curve.attrs["eps"]), color=figures.GUIDE, linestyle=":", label="interface width")
+    axes[0, 0].plot(times, curve["rmse_still"][1:], color=figures.GUIDE, linestyle="-.", label="standing still")
+    axes[0, 1].axhline(float(curve.attrs["eps"]), color=figures.GUIDE, linestyle="-.", label="interface width")
     axes[0, 0].set_title("RMSE of phi")
     axes[0, 1].set_title(r"$\bar{\delta}$, in cells")
-    for ax in axes[0]:
-        ax.legend(fontsize=8, frameon=False)
+    entries = {text: line for ax in axes[0] for line, text in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     caption = (
-        f"Error of {metrics['models'][0]} on the solver's grid after two ways of up-sampling, and on its own grid. "
-        "Dashed in the same colour: the floor, that is the error of the truth itself after decimation and up-sampling."
+        f"Error of {name} on the solver's grid after two ways of up-sampling, and on its own grid. Dashed in the same "
+        "colour: the floor, that is the error of the truth itself after decimation and up-sampling. Dotted: the solver "
+        "from the network's own start."
     )
-    return figures.entry(output, "errors", figure, "Errors and their floors", caption)
+    return figures.entry(output, f"errors_{name}", figure, f"Errors and their floors, {name}", caption)
 
 
 def _sections(output: Path, name: str, run: xr.Dataset) -> figures.Entry:
@@ -130,19 +145,19 @@ def _truth_sections(output: Path, metrics: Mapping[str, Any], fields: xr.Dataset
     return figures.entry(output, "sections", figure, "Sections", caption)
 
 
-def _topology(output: Path, metrics: Mapping[str, Any], fields: xr.Dataset, first: list[int]) -> figures.Entry:
+def _topology(output: Path, fields: xr.Dataset, shown: Mapping[str, int]) -> figures.Entry:
     figure, axes = figures.figure(1, 2, height=3.6, sharex=True)
     times = fields["time"].values[1:]
     for ax, key in zip(axes[0], ("euler", "wavelength"), strict=True):
-        ax.plot(times, fields[f"{key}_truth"][first[0], 1:], color=figures.INK, label="truth")
-        for colour, sim, name in zip(figures.PALETTE, first, metrics["models"], strict=False):
-            ax.plot(times, fields[key][sim, 1:], color=colour, label=name)
+        ax.plot(times, fields[f"{key}_truth"][0, 1:], color=figures.INK, label="truth")
+        for style, (name, sim) in zip(STYLES, shown.items(), strict=False):
+            ax.plot(times, fields[key][sim, 1:], label=name, **style)
         ax.set(xscale="log", xlabel="t")
     axes[0, 0].set_yscale("symlog", linthresh=10)
     axes[0, 0].set_title(r"Euler characteristic of $\phi > 1/2$")
     axes[0, 1].set_yscale("log")
     axes[0, 1].set_title("mean wavelength")
-    axes[0, 0].legend(frameon=False)
+    axes[0, 0].legend(fontsize=8, frameon=False)
     caption = (
         "Components less handles plus cavities of the domains, 0 for a lamella, and the mean wavelength of the "
         "structure factor; both on the network's grid."
@@ -150,13 +165,24 @@ def _topology(output: Path, metrics: Mapping[str, Any], fields: xr.Dataset, firs
     return figures.entry(output, "topology", figure, "Topology and length", caption)
 
 
-def _slice(output: Path, name: str, run: xr.Dataset) -> figures.Entry:
-    chosen = np.unique(np.linspace(0, run.sizes["slice_time"] - 1, SHOWN).round().astype(int))
-    frames = run.isel(slice_time=chosen)
-    rows = {"truth": frames["slice_truth"].values, name: frames["slice_prediction"].values}
+def _slice(output: Path, learned: Mapping[str, int], fields: xr.Dataset, around: str) -> figures.Entry:
+    place = store.meanings(fields["around"]).index(around)
+    chosen = np.unique(np.linspace(0, fields.sizes["slice_time"] - 1, SHOWN).round().astype(int))
+    frames = fields.isel(slice_time=chosen, around=place)
+    rows = {"truth": frames["slice_truth"][0].values}
+    rows |= {name: frames["slice_prediction"][sim].values for name, sim in learned.items()}
     figure = figures.strip(rows, [float(f"{t:.4g}") for t in frames["slice_time"].values])
-    caption = f"Noise in the central quarter alone: truth, {name}, and their difference; middle section."
-    return figures.entry(output, f"slice_{name}", figure, f"From noise in a slice, {name}", caption)
+    where = "in the uniform mixture" if around == "mixture" else "between phi = 0 and 1"
+    caption = (
+        f"Noise in the central quarter alone, {where}: {', '.join(rows)}, and the difference of the last from the "
+        "first; middle section."
+    )
+    return figures.entry(output, f"slice_{around}", figure, f"From noise in a slice, {where}", caption)
+
+
+def _place(runs: Sequence[Mapping[str, Any]], name: str) -> int:
+    """The number of a roll-out among all names."""
+    return list(dict.fromkeys(run["model"] for run in runs)).index(name) % len(STYLES)
 
 
 def _geometric(count: int) -> np.ndarray:

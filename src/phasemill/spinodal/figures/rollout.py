@@ -59,14 +59,14 @@ def _boxes(output: Path, metrics: dict[str, Any]) -> figures.Entry:
 
 
 def _fields(output: Path, folder: Path, metrics: dict[str, Any]) -> list[figures.Entry]:
-    """The box of median error by the judged network."""
-    errors = metrics["methods"][metrics["judged"]]["mse_by_box"]
+    """The box of median error by the network shown."""
+    errors = metrics["methods"][metrics["shown"]]["mse_by_box"]
     sim = int(np.argsort(errors)[len(errors) // 2])
     fields = store.open_dataset(folder / "fields.zarr").isel(sim=sim)
     truth, prediction = fields.truth.values, fields.prediction.isel(model=0).values
     times = [float(time) for time in fields.time]
     columns = [f"t = {time:g}" for time in times]
-    where = f"Box {sim + 1}, mean {float(fields.mean_drawn):.2f}, the one of median error; {metrics['judged']}."
+    where = f"Box {sim + 1}, mean {float(fields.mean_drawn):.2f}, the one of median error; {metrics['shown']}."
     view = bodies({"truth": list(truth), "prediction": list(prediction)}, columns)
     middle = truth.shape[1] // 2
     slices = figures.strip({"truth": truth[:, middle], "prediction": prediction[:, middle]}, times)

@@ -25,7 +25,7 @@ def shapes(folder: Path, output: Path) -> list[figures.Entry]:
 
 
 def _error(output: Path, metrics: dict[str, Any]) -> figures.Entry:
-    judged, labels = metrics["judged"], metrics["labels"]
+    judged, labels = metrics["shown"], metrics["labels"]
     own = metrics["held_out"][judged]
     curves = {
         labels[name]: (metrics["frames"], metrics["methods"][judged]["mse"][sim])
@@ -50,7 +50,7 @@ def _bodies(
     times = fields.time.values
     columns = [f"start\nt = {times[0]:g}"]
     columns += [f"{word}\nt = {times[index]:g}" for index in (middle, last) for word in ("truth", "prediction")]
-    caption = f"The phase phi > 1/2 on the network's grid; {metrics['judged']}. Where the box cuts it, it is pale."
+    caption = f"The phase phi > 1/2 on the network's grid; {metrics['shown']}. Where the box cuts it, it is pale."
     return figures.entry(output, file, bodies(rows, columns), title, caption)
 
 
@@ -68,5 +68,5 @@ def _maps(output: Path, folder: Path, metrics: dict[str, Any]) -> figures.Entry:
         ax.set_title(label.replace(", ", ",\n"), fontsize="small", loc="center")
     figure.colorbar(image, ax=axes, aspect=30, pad=0.02, label="RMSE")
     when = f"t = {float(fields.time):g}"
-    caption = f"{metrics['judged']}, {when}: root mean square error along the lines of sight, seen along y."
+    caption = f"{metrics['shown']}, {when}: root mean square error along the lines of sight, seen along y."
     return figures.entry(output, "maps", figure, "Where the error lies", caption)

@@ -19,7 +19,7 @@ def size(folder: Path, output: Path) -> list[figures.Entry]:
 
 
 def _error(output: Path, metrics: dict[str, Any]) -> figures.Entry:
-    judged = metrics["judged"]
+    judged = metrics["shown"]
     own = metrics["held_out"][judged]
     curves = {
         label: (metrics["frames"], np.mean(np.array(found["mse"], dtype=float), axis=0).tolist())
@@ -38,7 +38,7 @@ def _cost(output: Path, metrics: dict[str, Any]) -> figures.Entry:
         colour, marker = figures.PALETTE[number % 6], figures.MARKERS[number % 6]
         text = f"{label}: exponent {metrics['slopes'][label]:.2f}"
         ax.plot(cells, seconds, marker, color=colour, markerfacecolor="none", markersize=7, label=text)
-    first = metrics["seconds"][metrics["judged"]]
+    first = metrics["seconds"][metrics["shown"]]
     scale = np.exp(np.mean(np.log(first) - np.log(cells)))
     ax.plot(cells, scale * cells, color=figures.GUIDE, linestyle="--", linewidth=1.2, label="linear", zorder=1)
     ax.set(xscale="log", yscale="log", xlabel="cells of the network's grid", ylabel="core-seconds per step")
@@ -55,7 +55,7 @@ def _fields(output: Path, folder: Path, metrics: dict[str, Any]) -> list[figures
     view = bodies({"truth": list(truth), "prediction": list(prediction)}, [f"t = {time:g}" for time in times])
     middle = truth.shape[1] // 2
     slices = figures.strip({"truth": truth[:, middle], "prediction": prediction[:, middle]}, times)
-    where = f"First of the larger boxes; {metrics['judged']}."
+    where = f"First of the larger boxes; {metrics['shown']}."
     return [
         figures.entry(output, "bodies", view, "The phase phi > 1/2", f"{where} Where the box cuts it, it is pale."),
         figures.entry(output, "slices", slices, "Central slice", f"{where} Last row: prediction less truth."),

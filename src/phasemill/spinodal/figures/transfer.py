@@ -13,43 +13,43 @@ from phasemill.core.files import read_json
 from phasemill.spinodal.config.transfer import TARGETS
 
 TITLES = {"late": "late windows", "surface": "degenerate mobility"}
-KINDS = {"before": "early stages alone", "scratch": "from scratch", "transfer": "transfer"}
-COLOURS = dict(zip(KINDS, (figures.GUIDE, figures.PALETTE[1], figures.PALETTE[0]), strict=True))
+KINDS = {
+    "shipped": "shipped, as it is",
+    "before": "early stages alone",
+    "scratch": "from scratch",
+    "transfer": "transfer",
+}
+COLOURS = dict(zip(KINDS, (figures.PALETTE[2], figures.GUIDE, figures.PALETTE[1], figures.PALETTE[0]), strict=True))
 
 
 def transfer(folder: Path, output: Path) -> list[figures.Entry]:
     """All figures of the benchmark."""
     metrics = read_json(folder / "metrics.json")["metrics"]
-    pages = [_sequences(output, metrics), _steps(output, metrics), _frames(output, metrics)]
+    pages = [_errors(output, metrics), _steps(output, metrics), _frames(output, metrics)]
     pages += [_late(output, metrics), _forgetting(output, metrics)]
     return [*pages, *(_slices(folder, output, stage) for stage in TARGETS)]
 
 
-def _sequences(output: Path, metrics: Mapping[str, Any]) -> figures.Entry:
-    figure, axes = figures.figure(1, 2, height=3.4, sharey=True)
+def _errors(output: Path, metrics: Mapping[str, Any]) -> figures.Entry:
+    counts = [str(n) for n in metrics["sequences"]]
+    rows = [("shipped", ""), ("before", ""), *((kind, n) for n in counts for kind in ("scratch", "transfer"))]
+    figure, axes = figures.figure(1, 2, height=0.34 * len(rows) + 1.2, sharey=True)
     for ax, stage in zip(axes[0], TARGETS, strict=True):
         errors = metrics["errors"][stage]
-        before = np.exp(np.mean(np.log(errors["before"])))
-        ax.axhline(before, color=COLOURS["before"], linestyle=(0, (4, 3)), label=KINDS["before"])
-        for number, kind in enumerate(("scratch", "transfer")):
-            counts = np.array(metrics["sequences"])
-            values = np.array([errors[kind][str(n)] for n in counts])
-            style = {"color": COLOURS[kind], "marker": figures.MARKERS[number]}
-            ax.loglog(counts, np.exp(np.log(values).mean(axis=1)), label=KINDS[kind], **style)
-            ax.loglog(
-                np.repeat(counts, values.shape[1]), values.ravel(), "o", color=COLOURS[kind], markersize=3, alpha=0.5
-            )
-        ax.set(title=TITLES[stage], xlabel="training sequences")
-        ax.set_xticks(counts, [str(n) for n in counts])
-        ax.set_xticks([], minor=True)
-        ax.axhline(1, color=figures.INK, linewidth=1)
-    axes[0, 0].set_ylabel("error over standing still")
-    axes[0, 0].legend(fontsize=8)
+        for row, (kind, n) in enumerate(rows):
+            values = np.atleast_1d(errors[kind][n] if n else errors[kind])
+            ax.plot([values.min(), values.max()], [row, row], color=figures.GUIDE, linewidth=1.5)
+            ax.plot(values, [row] * len(values), "o", color=COLOURS[kind], markersize=6, alpha=0.75)
+        ax.axvline(1, color=figures.INK, linewidth=1)
+        ax.set(xscale="log", title=TITLES[stage], xlabel="error over standing still", yticks=range(len(rows)))
+        ax.set_yticklabels([f"{KINDS[kind]}, {n} sequences" if n else KINDS[kind] for kind, n in rows])
+        ax.set_ylim(len(rows) - 0.5, -0.5)
     caption = (
-        "Mean squared error of free roll-outs on test sequences over that of standing still (solid line), after the "
-        "same number of steps. Lines: geometric means; dots: single trainings."
+        "Mean squared error of free roll-outs on test sequences over that of standing still (solid line); each point "
+        "is one training, at the learning rate that validation chose for it. From scratch and by transfer: the same "
+        "number of steps."
     )
-    return figures.entry(output, "sequences", figure, "Error against the number of sequences", caption)
+    return figures.entry(output, "errors", figure, "Error on test sequences", caption)
 
 
 def _steps(output: Path, metrics: Mapping[str, Any]) -> figures.Entry:
@@ -67,7 +67,7 @@ def _steps(output: Path, metrics: Mapping[str, Any]) -> figures.Entry:
     axes[0, 0].legend(fontsize=8)
     caption = (
         f"Mean squared error of free roll-outs on the validation sequences; {most} training sequences, one line per "
-        "training."
+        "training, at the learning rate that was chosen."
     )
     return figures.entry(output, "steps", figure, "Error against the number of steps", caption)
 
@@ -93,13 +93,16 @@ def _late(output: Path, metrics: Mapping[str, Any]) -> figures.Entry:
         for curve in late[kind]["energy"]:
             first = curve is late[kind]["energy"][0]
             ax.plot(late["times"], curve, color=COLOURS[kind], linewidth=1.4, label=label if first else None)
+    still = late["still"]["energy"][0]
+    ax.plot(late["times"], still, color=figures.INK, linewidth=1, linestyle=(0, (4, 3)), label="standing still")
     ax.axhline(1, color=figures.INK, linewidth=1)
     ax.set(xlabel="t", ylabel="F over the truth's", ylim=(0.4, 2.5), yscale="log")
     ax.set_yticks([0.5, 0.7, 1, 1.4, 2], ["0.5", "0.7", "1", "1.4", "2"])
     ax.set_yticks([], minor=True)
     ax.legend(fontsize=8)
     caption = (
-        "Free energy over that of the truth in a long roll-out from late boxes, mean over boxes; one line per training."
+        "Free energy over that of the truth in a long roll-out from late boxes, mean over boxes; one line per "
+        "training. Lines that leave the figure have blown up."
     )
     return figures.entry(output, "late", figure, "Late coarsening", caption)
 
