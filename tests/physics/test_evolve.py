@@ -145,6 +145,22 @@ def test_another_resolution_is_resampled(network: Surrogate) -> None:
     assert -0.1 < sharp.start.min() <= sharp.start.max() < 1.1
 
 
+@pytest.mark.parametrize(("cells", "dx"), [(24, 1.0), (36, 2 / 3)])
+@pytest.mark.parametrize(("downscale", "across"), [("nearest", 0.0), ("average", 0.5), ("none", 0.0)])
+def test_coordinates_are_those_of_the_field_as_given(
+    cells: int, dx: float, downscale: str, across: float, tmp_path: Path
+) -> None:
+    """A wave is found where it was put, whatever the grid; the mean of two cells lowers it by cos(k dx / 2)."""
+    side, file = cells * dx, tmp_path / "small.safetensors"
+    save_model(file, small_network("staggered"), card("staggered", downscale=downscale))
+    x = (np.arange(cells) + 0.5) * dx
+    field = np.broadcast_to(0.5 + 0.3 * np.cos(2 * np.pi * x / side - 1), (cells,) * 3)
+    result = spinodal.evolve(field, until=0.5, every=0.5, dx=dx, solver="network", model=file)
+    amplitude = 0.3 * np.cos(2 * np.pi / side * across)
+    expected = 0.5 + amplitude * np.cos(2 * np.pi * result.z / side - 1)
+    np.testing.assert_allclose(result.phi[0, 0, 0], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("field", "times", "sentence"),
     [

@@ -110,6 +110,7 @@ def test_slice_noise_is_confined(shape: tuple[int, ...]) -> None:
     inside = np.zeros(shape[0], bool)
     inside[shape[0] * 3 // 8 : shape[0] * 5 // 8] = True
     assert np.ptp(phi[~inside]) < 1e-12
+    assert phi[0].mean() == pytest.approx(0.4, abs=0.01)
     assert (phi[inside].std(axis=tuple(range(1, len(shape)))) > 0.02).all()
 
 

@@ -43,15 +43,17 @@ def test_one_ellipsoid_is_a_ball_when_its_axes_are_equal() -> None:
     assert found == pytest.approx(0.2 - np.linalg.norm(x - [0.5, 0.4, 0.5], axis=-1), abs=1e-12)
 
 
-@pytest.mark.parametrize("name", ["knot", "spheres", "gyroid", "bunny"])
-def test_distances_have_unit_slope_at_the_surface(name: str) -> None:
-    """|grad d| = 1 where d = 0, so that the interface has its width at rest; exact for knot and spheres."""
-    n = 48
-    d = shapes.BODIES[name](grid(n))
-    slope = np.sqrt(sum(g**2 for g in np.gradient(d, 1 / n)))
-    near = np.abs(d) < 1 / n
-    near[0], near[-1], near[:, 0], near[:, -1], near[:, :, 0], near[:, :, -1] = (False,) * 6
-    assert np.median(slope[near]) == pytest.approx(1, abs=0.04)
+@pytest.mark.parametrize(("name", "error"), [("knot", 1e-7), ("spheres", 1e-7), ("gyroid", 0.015), ("bunny", 0.015)])
+def test_distances_have_unit_slope_at_the_surface(name: str, error: float) -> None:
+    """|grad d| = 1 where d = 0, so that the interface has its width at rest; exact for knot and spheres.
+
+    At 95 % of the points within a tenth of a cell: a few lie where two parts meet.
+    """
+    n, h, body = 48, 1e-5, shapes.BODIES[name]
+    near = grid(n)[np.abs(body(grid(n))) < 0.1 / n]
+    slope = np.sqrt(sum(((body(near + h * e) - body(near - h * e)) / (2 * h)) ** 2 for e in np.eye(3)))
+    assert len(near) > 300
+    assert np.percentile(np.abs(slope - 1), 95) < error
 
 
 def test_volume_of_the_spheres() -> None:
