@@ -105,7 +105,7 @@ def build(
     if isinstance(job, UnetJob):
         return "unet", job.unet.model_dump(), Unet(**job.unet.model_dump()), unet_step
     inputs = "centred" if job.network.inputs == "raw" else job.network.inputs
-    network = ConvGRU(inputs, job.network.output, job.network.channels, job.network.memory)
+    network = ConvGRU(**job.network.model_dump() | {"inputs": inputs})
     initialise(network)
     if job.training.start:
         teacher = load_model(job.training.start).network

@@ -21,7 +21,7 @@ from phasemill.core.files import write_text
 from phasemill.core.provenance import Clock, config_hash
 from phasemill.core.seeds import branch
 from phasemill.core.weights import save_model
-from phasemill.spinodal.config.learned import Curriculum
+from phasemill.spinodal.config.learned import Curriculum, Network
 from phasemill.spinodal.config.transfer import TransferStagesJob
 from phasemill.spinodal.config.variants import VariantsJob
 from phasemill.spinodal.fused import Fused
@@ -109,10 +109,10 @@ def number_seeds(root: int, name: str, count: int) -> list[int]:
     return [int(seed.generate_state(1)[0]) for seed in branch(root, name, count)]
 
 
-def start(inputs: Any, output: Any, channels: int, seed: int) -> ConvGRU:
+def start(settings: Network, seed: int) -> ConvGRU:
     """A network before its training, the same for the same seed."""
     torch.manual_seed(seed)
-    network = ConvGRU(inputs, output, channels)
+    network = ConvGRU(**settings.model_dump())
     initialise(network)
     return network
 

@@ -52,9 +52,7 @@ def plan(settings: Transfer) -> Iterator[Run]:
 def networks(job: Any) -> nn.ModuleDict:
     """The untrained networks of all runs."""
     settings = job.network
-    return nn.ModuleDict(
-        {run.name: ConvGRU(settings.inputs, settings.output, settings.channels) for run in plan(job.transfer)}
-    )
+    return nn.ModuleDict({run.name: ConvGRU(**settings.model_dump()) for run in plan(job.transfer)})
 
 
 def train(
@@ -76,7 +74,7 @@ def tasks(job: TransferStagesJob, dataset: xr.Dataset, trained: nn.ModuleDict) -
     }
     seeds = number_seeds(job.seed, "spinodal_transfer", job.transfer.seeds)
     for run in plan(job.transfer):
-        network = start(job.network.inputs, job.network.output, job.network.channels, seeds[run.seed])
+        network = start(job.network, seeds[run.seed])
         if run.origin == "transfer":
             network.load_state_dict(trained[first_run(run.seed).name].state_dict())
         chosen = dict(frames[run.stage])

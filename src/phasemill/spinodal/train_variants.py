@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from torch import nn
 
+from phasemill.spinodal.config.learned import Network
 from phasemill.spinodal.config.variants import ARMS, VariantsJob
 from phasemill.spinodal.dataset import coarsen, load
 from phasemill.spinodal.network import ConvGRU
@@ -21,9 +22,14 @@ def names(seeds: int) -> list[tuple[str, str, int]]:
     return [(f"{arm}_{seed}", arm, seed) for arm in ARMS for seed in range(seeds)]
 
 
-def networks(seeds: int, channels: int) -> nn.ModuleDict:
+def networks(seeds: int, network: Network) -> nn.ModuleDict:
     """The untrained networks of all runs."""
-    return nn.ModuleDict({run: ConvGRU(ARMS[arm].inputs, ARMS[arm].output, channels) for run, arm, _ in names(seeds)})
+    return nn.ModuleDict(
+        {
+            run: ConvGRU(ARMS[arm].inputs, ARMS[arm].output, network.channels, network.memory)
+            for run, arm, _ in names(seeds)
+        }
+    )
 
 
 def train(
@@ -31,7 +37,7 @@ def train(
 ) -> None:
     """Train all arms with all seeds and store the networks in one file, with their curves in its card."""
     train_all(
-        job, "spinodal_variants", data, output, networks(job.variants.seeds, job.network.channels),
+        job, "spinodal_variants", data, output, networks(job.variants.seeds, job.network),
         lambda dataset: tasks(job, dataset), checkpoints=checkpoints, history=history, threads=threads, device=device,
     )  # fmt: skip
 
@@ -44,7 +50,9 @@ def tasks(job: VariantsJob, dataset: xr.Dataset) -> Iterator[Task]:
     grids = {arm.downscale: coarse(fine, job.medium.factor, arm.downscale) for arm in ARMS.values()}
     for run, arm, number in names(job.variants.seeds):
         settings = job.settings(ARMS[arm], job.medium.factor)
-        network = start(ARMS[arm].inputs, ARMS[arm].output, job.network.channels, seeds[number])
+        network = start(
+            job.network.model_copy(update={"inputs": ARMS[arm].inputs, "output": ARMS[arm].output}), seeds[number]
+        )
         yield Task(
             run, {"arm": arm, "seed": number}, network, grids[settings.downscale], [settings], seeds[number],
             fitted=arm == "reference",

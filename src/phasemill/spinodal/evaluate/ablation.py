@@ -42,7 +42,7 @@ BLOWN = 1e3
 def ablation(job: AblationJob, data: Path, output: Path, *, models: list[Path], threads: int = 1) -> dict[str, Any]:
     """Errors of all arms with all seeds, and the claims on conservation, down-scaling, curriculum and over-fitting."""
     clock, settings = Clock(), job.ablation
-    trained = networks(job.variants.seeds, job.network.channels).eval().requires_grad_(False)
+    trained = networks(job.variants.seeds, job.network).eval().requires_grad_(False)
     card = load_model(models[0], trained)
     source = store.open_dataset(data)
     fine = np.stack([source["phi"][sim].values for sim in range(settings.simulations)])

@@ -80,7 +80,7 @@ def _answer(names: Sequence[str], runs: Sequence[Numbers], ends: Sequence[Number
 def _percent(run: Numbers) -> str:
     if run["energy_error_max"] is None:
         return "any amount: it is not finite any more"
-    return "{:.2g} % ({:.2g} %)".format(*(100 * run[f"energy_error_{kind}"] for kind in ("max", "median")))
+    return "{:.3g} % ({:.3g} %)".format(*(100 * run[f"energy_error_{kind}"] for kind in ("max", "median")))
 
 
 def _when(time: float | None) -> str:
