@@ -130,7 +130,7 @@ def test_both_ways_are_tried_at_all_rates_and_validation_chooses(stages: Path, t
     )
     trained = train_transfer.networks(job)
     card = load_model(path, trained)
-    still = start("features", "central", 3, train_transfer.number_seeds(1, "spinodal_transfer", 1)[0])
+    still = start(NETWORK, train_transfer.number_seeds(1, "spinodal_transfer", 1)[0])
     rates = [0.01, 1e-22, 0.5]
     for name, run in card["runs"].items():
         if run["stage"] == "early":
@@ -263,7 +263,7 @@ def test_the_arms_begin_alike(tmp_path: Path) -> None:
     train_variants.train(
         job, data, path, checkpoints=tmp_path / "c", history=tmp_path / "history.csv", threads=1, device="cpu"
     )
-    trained = train_variants.networks(1, 3)
+    trained = train_variants.networks(1, NETWORK)
     card = load_model(path, trained)
     reference = torch.cat([w.flatten() for w in trained["reference_0"].parameters()])
     for arm, settings_of_arm in ARMS.items():
@@ -278,7 +278,7 @@ def test_the_arms_begin_alike(tmp_path: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_start() -> None:
-    one, two, other = (start("features", "central", 3, seed) for seed in (4, 4, 5))
+    one, two, other = (start(NETWORK, seed) for seed in (4, 4, 5))
     for a, b, c in zip(one.parameters(), two.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
         assert not torch.equal(a, c) or not a.any()
