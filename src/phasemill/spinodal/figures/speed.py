@@ -114,6 +114,7 @@ def _bars(output: Path, metrics: dict[str, Any]) -> figures.Entry:
         ax.plot([bar["wanted"]] * 2, [place - 0.4, place + 0.4], color=figures.INK, linewidth=2.0)
         ax.annotate(f" {bar['found']:.2g}", (max(bar["found"], bar["wanted"]), place), va="center")
     ax.set(xscale="log", xlabel="times less")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_yticks(
         range(len(found)), [bar["what"].replace(" against ", "\nagainst ") for bar in found], fontsize="small"
     )
