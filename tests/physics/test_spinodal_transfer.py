@@ -21,6 +21,7 @@ from phasemill.spinodal.config.variants import ARMS, Variants, VariantsJob
 from phasemill.spinodal.dataset import draw
 from phasemill.spinodal.dataset import simulate as simulate_boxes
 from phasemill.spinodal.evaluate import ablation_claims, transfer_claims
+from phasemill.spinodal.evaluate.ablation_tables import interval
 from phasemill.spinodal.evaluate.transfer import load_shipped
 from phasemill.spinodal.physics import Medium as Constants
 from phasemill.spinodal.solver import integrate
@@ -275,6 +276,13 @@ def test_the_arms_begin_alike(tmp_path: Path) -> None:
             torch.testing.assert_close(
                 torch.cat([w.flatten() for w in network.parameters()]), reference, rtol=0, atol=1e-7, msg=arm
             )
+
+
+def test_intervals_of_the_geometric_mean() -> None:
+    low, high = interval([1.0, np.e, np.e**2])
+    half = 4.302653 / np.sqrt(3)  # t of two degrees of freedom; the logarithms 0, 1, 2 have deviation 1
+    assert (low, high) == (pytest.approx(np.exp(1 - half)), pytest.approx(np.exp(1 + half)))
+    assert interval([2.0]) == (None, None)
 
 
 def test_the_same_seed_gives_the_same_start() -> None:

@@ -7,11 +7,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 
 def geometric(values: Sequence[float] | NDArray[np.float64]) -> float:
     """The geometric mean, since errors differ by factors."""
     return float(np.exp(np.mean(np.log(np.maximum(values, 1e-300)))))
+
+
+def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """The 95 % interval of the geometric mean, by Student's t of the logarithms; unknown for a single training."""
+    if len(values) < 2:
+        return None, None
+    logs = np.log(np.maximum(values, 1e-300))
+    half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
+    return float(np.exp(logs.mean() - half)), float(np.exp(logs.mean() + half))
 
 
 def listed(values: Sequence[float]) -> str:
@@ -29,19 +39,19 @@ def errors(arms: Mapping[str, Any], still: float, seen: str) -> dict[str, Any]:
     return {
         "title": "Free roll-out on held-out boxes",
         "columns": [
-            *("arm", "mean squared error", "least", "largest", "over the reference", "least", "largest"),
+            *("arm", "mean squared error", "95 % from", "to", "over the reference", "95 % from", "to"),
             *("mean |dF|/F", "largest change of the mean", "steps", "seconds"),
         ],
         "rows": [
             [
-                *(arm["label"], arm["mse"], min(arm["errors"]), max(arm["errors"])),
-                *(arm["ratio"], min(arm["ratios"]), max(arm["ratios"])),
+                *(arm["label"], arm["mse"], *interval(arm["errors"])),
+                *(arm["ratio"], *interval(arm["ratios"])),
                 *(arm["energy"], arm["drift"], arm["steps"], arm["seconds"]),
             ]
             for arm in arms.values()
         ],
         "note": (
-            "Geometric means over the trainings, with the least and the largest. Ratios are taken seed by seed. Each "
+            "Geometric means over the trainings, with intervals by Student's t. Ratios are taken seed by seed. Each "
             "arm on its own grid: with averages the target is smoother, without down-scaling it has 8 times as many "
             "cells, and batches are smaller, or fewer, accordingly. All trainings predict as many cells, so that long "
             "roll-outs from the start make few steps. Errors count as 1000 at most; that of standing still is "

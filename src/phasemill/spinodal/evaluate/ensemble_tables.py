@@ -95,7 +95,7 @@ def _line(key: str, name: str, scores: Series, times: Floats) -> dict[str, Any]:
 
 def _percent(scores: Series) -> str:
     shares = [100 * float(np.abs(scores[key]).max()) for key in LABELS]
-    return ", ".join(f"{share:.2g} %" if np.isfinite(share) else "any amount" for share in shares)
+    return ", ".join(f"{share:.3g} %" if np.isfinite(share) else "any amount" for share in shares)
 
 
 def _time_table(name: str, times: Floats, energy: Series, every: Floats, scores: Series) -> dict[str, Any]:

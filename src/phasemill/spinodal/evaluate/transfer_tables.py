@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from phasemill.spinodal.config.transfer import TARGETS, Transfer
-from phasemill.spinodal.evaluate.ablation_tables import geometric
+from phasemill.spinodal.evaluate.ablation_tables import geometric, interval
 
 WORDS = {"early": "from noise", "late": "late windows", "surface": "degenerate mobility"}
 KINDS = {
@@ -23,25 +23,26 @@ def error_table(settings: Transfer, errors: Mapping[str, Any], rates: Mapping[st
     rows: list[list[Any]] = []
     for stage in TARGETS:
         shipped, before = errors[stage]["shipped"], errors[stage]["before"]
-        rows.append([WORDS[stage], KINDS["shipped"], 0, shipped, shipped, shipped, "none"])
-        rows.append([WORDS[stage], KINDS["before"], 0, geometric(before), min(before), max(before), "none"])
+        rows.append([WORDS[stage], KINDS["shipped"], 0, shipped, None, None, "none"])
+        rows.append([WORDS[stage], KINDS["before"], 0, geometric(before), *interval(before), "none"])
         for n in map(str, settings.sequences):
             for origin in ("scratch", "transfer"):
                 values, chosen = errors[stage][origin][n], rates[stage][origin][n]["chosen"]
                 rows.append(
                     [
-                        *(WORDS[stage], origin, int(n), geometric(values), min(values), max(values)),
+                        *(WORDS[stage], origin, int(n), geometric(values), *interval(values)),
                         ", ".join(f"{rate:g}" for rate in chosen),
                     ]
                 )
     return {
         "title": "Error on test sequences",
         "columns": [
-            *("stage", "start", "sequences", "error over standing still", "least", "largest", "learning rate by seed")
+            *("stage", "start", "sequences", "error over standing still", "95 % from", "to", "learning rate by seed")
         ],
         "rows": rows,
         "note": (
-            "Mean squared error of free roll-outs over that of standing still, geometric means over the trainings. "
+            "Mean squared error of free roll-outs over that of standing still, geometric means over the trainings with "
+            "their intervals by Student's t. "
             f"From scratch and by transfer alike: {settings.further.steps} steps with the same batches, at each of the "
             f"learning rates {listed_rates(settings)}; the training with the lower validation error is scored here, "
             "the others never meet a test box. The steps on early stages "
