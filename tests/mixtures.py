@@ -16,6 +16,13 @@ MEDIUM = {"eps": 3.0, "mobility": 1.0, "dx": 1.0, "interval": 0.5, "factor": 2}
 MEDIA = [Medium(boundary=b, law=law) for b in ("periodic", "noflux") for law in ("constant", "degenerate")]
 
 
+MIXTURES = {
+    "mean": 0.5, "mean_deviation": 0.1, "mean_range": {"low": 0.2, "high": 0.8}, "deviation": {"low": 0.1, "high": 0.2},
+    "lattice": [16], "octaves": 1,
+}  # fmt: skip
+"""How the data of small trainings are drawn."""
+
+
 def named(medium: Medium) -> str:
     """The medium in the name of a test."""
     return f"{medium.boundary}-{medium.law}"

@@ -29,14 +29,12 @@ from phasemill.spinodal.network import ConvGRU
 from phasemill.spinodal.physics import Medium as Constants
 from phasemill.spinodal.physics import euler_step
 from phasemill.spinodal.train import augment, draw_window, fit, rollout_errors, rollout_loss, stage_at, warm_cosine
+from tests import mixtures
 
 pytestmark = pytest.mark.physics
 
-MEDIUM = Medium(eps=3.0, mobility=1.0, dx=1.0, interval=0.5, factor=2)
-MIXTURES = Mixtures(
-    mean=0.5, mean_deviation=0.1, mean_range={"low": 0.2, "high": 0.8}, deviation={"low": 0.1, "high": 0.2},
-    lattice=[16], octaves=1,
-)  # fmt: skip
+MEDIUM = Medium(**mixtures.MEDIUM)
+MIXTURES = Mixtures(**mixtures.MIXTURES)
 DATA = Training(
     size=16, simulations=6, validation=2, frames=8, tolerance=1e-3, late=0.3, late_times={"low": 0.5, "high": 5.0}
 )

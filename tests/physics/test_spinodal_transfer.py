@@ -27,14 +27,12 @@ from phasemill.spinodal.physics import Medium as Constants
 from phasemill.spinodal.solver import integrate
 from phasemill.spinodal.stages_dataset import first, late_box, load_stage, simulate
 from phasemill.spinodal.train_many import start
+from tests import mixtures
 
 pytestmark = pytest.mark.physics
 
-MEDIUM = Medium(eps=3.0, mobility=1.0, dx=1.0, interval=0.5, factor=2)
-MIXTURES = Mixtures(
-    mean=0.5, mean_deviation=0.1, mean_range={"low": 0.2, "high": 0.8}, deviation={"low": 0.1, "high": 0.2},
-    lattice=[16], octaves=1,
-)  # fmt: skip
+MEDIUM = Medium(**mixtures.MEDIUM)
+MIXTURES = Mixtures(**mixtures.MIXTURES)
 WANTED = Stages(
     size=16, frames=4, tolerance=1e-4, train=2, validation=1, test=1, late_times={"low": 5, "high": 10},
     surface_times={"low": 0.5, "high": 2},

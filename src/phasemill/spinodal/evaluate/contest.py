@@ -84,9 +84,9 @@ def gather(names: Sequence[str], files: Sequence[Path], medium: Medium) -> list[
     return entries
 
 
-def labelled(entries: Sequence[Entry], name: str) -> str:
-    """The label of a shipped model."""
-    return next(entry.label for entry in entries if entry.model.name == name)
+def named(entries: Sequence[Entry], name: str) -> Entry:
+    """The shipped model of this name."""
+    return next(entry for entry in entries if entry.model.name == name)
 
 
 def describe(model: Surrogate, *, shipped: bool) -> str:

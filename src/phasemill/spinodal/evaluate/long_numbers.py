@@ -103,8 +103,10 @@ def time_median(times: NDArray[np.float64], values: NDArray[np.float64]) -> floa
 
 
 def largest(values: NDArray[np.float64]) -> float:
+    """The largest value as a Python number."""
     return float(np.max(values))
 
 
 def number(value: Any) -> float | None:
+    """A finite value as a Python number, any other as None."""
     return float(value) if np.isfinite(value) else None

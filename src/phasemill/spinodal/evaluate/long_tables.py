@@ -219,6 +219,7 @@ def _slice_table(slices: Sequence[Numbers], runs: Sequence[Numbers]) -> Numbers:
 
 
 def exponent_table(fits: Sequence[Numbers]) -> Numbers:
+    """Slopes of ln F against ln t in each window, with their intervals."""
     return {
         "title": "Exponents of the free energy",
         "columns": ["quantity", "series", "t from", "to", "exponent", "low", "high"],

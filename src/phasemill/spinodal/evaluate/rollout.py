@@ -31,6 +31,7 @@ from phasemill.spinodal.evaluate.contest import (
     gather,
     headline,
     known,
+    named,
     roll,
 )
 from phasemill.spinodal.evaluate.rollout_fields import fields_at, scores_at_all, write_fields
@@ -61,7 +62,7 @@ def rollout(
         for run, score in zip(runs, scores, strict=True)
     }
     first, best = runs[0], methods[runs[0].label]
-    judged = next(entry for entry in entries if entry.model.name == settings.judged)
+    judged = named(entries, settings.judged)
     paper = methods[judged.label]
     frames = sorted(settings.frames)
     shown = [0, *frames]

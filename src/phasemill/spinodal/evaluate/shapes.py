@@ -18,7 +18,7 @@ from phasemill.spinodal.evaluate.beyond import (
     stored_frames,
     write_fields,
 )
-from phasemill.spinodal.evaluate.contest import SEEN, STILL, Run, gather, headline, known, labelled
+from phasemill.spinodal.evaluate.contest import SEEN, STILL, Run, gather, headline, known, named
 from phasemill.spinodal.shapes import BODIES, LABELS
 
 
@@ -37,7 +37,7 @@ def shapes(
         label: {name: against_held_out(score["mse"][sim], frames, other[label]) for sim, name in enumerate(names)}
         for label, score in scores.items()
     }
-    first, judged = entries[0].label, labelled(entries, job.rollout.judged)
+    first, judged = entries[0].label, named(entries, job.rollout.judged).label
     mine = {name: row["ratio"] for name, row in ratios[judged].items()}
     worst = max(BODIES, key=lambda name: mine[name])
     listed = ", ".join(f"{LABELS[name]} {mine[name]:.2g}" for name in BODIES)
@@ -51,7 +51,7 @@ def shapes(
     )
     lost = {name: row["mse"] / ratios[SEEN][name]["mse"] for name, row in ratios[first].items()}
     farthest = max(BODIES, key=lambda name: stayed[first][name])
-    still = {name: row["ratio"] for name, row in ratios[STILL].items()}
+    still = {name: row["mse"] / ratios[judged][name]["held_out"] for name, row in ratios[STILL].items()}
     side, until = source.sizes["x"], frames[-1]
     return {
         "title": "Shapes unlike any mixture",
@@ -88,7 +88,8 @@ def shapes(
         },
         "claim_notes": {
             "spinodal.shapes.mse_ratio": (
-                f"{listed}. Standing still has {max(still[name] for name in BODIES):.2g} at most: the bodies fill "
+                f"{listed}. Standing still has {max(still[name] for name in BODIES):.2g} at most, by the same "
+                "measure: where that is within the bound, the verdict says nothing of the network. The bodies fill "
                 "little of the box or hardly move."
             ),
             "spinodal.shapes.learnt": f"{moved}.",

@@ -22,7 +22,7 @@ from phasemill.spinodal.evaluate.beyond import (
     stored_frames,
     write_fields,
 )
-from phasemill.spinodal.evaluate.contest import Entry, gather, headline, labelled
+from phasemill.spinodal.evaluate.contest import Entry, gather, headline, named
 from phasemill.spinodal.library import Step
 
 log = logging.getLogger("phasemill")
@@ -38,7 +38,7 @@ def size(
     entries = gather(list(chosen), models or [], medium)
     other = held_out(compare, "mse_by_frame_from_noise")  # these boxes start from noise as well
     runs, scores = score_all(entries, source, medium)
-    first, judged = entries[0].label, labelled(entries, job.rollout.judged)
+    first, judged = entries[0].label, named(entries, job.rollout.judged).label
     frames = stored_frames(source, medium)
     ratios = {label: against_held_out(score["mse"], frames, other[label]) for label, score in scores.items()}
     seconds = {
