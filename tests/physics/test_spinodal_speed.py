@@ -142,6 +142,24 @@ def test_race_scores_all_boxes_and_times_one() -> None:
     assert (first.rmse, first.energy_error) == (each[0].rmse, each[0].energy_error)
 
 
+def test_boxes_side_by_side_are_those_of_one_thread(models: dict[str, str]) -> None:
+    """Frames do not depend on the threads, nor does which box belongs to which method."""
+    boxes = [perlin_mixture(np.random.default_rng(seed), (16, 16, 16), lattice=16) for seed in range(4)]
+    model, medium = load_model(models["features"]), Medium()
+    solver = rows.rkl2("RKL2", 1e-2, medium)
+    methods = [replace(solver, everywhere=False), rows.network("network", model, begin=0.0, solver=solver), solver]
+    one, two = (
+        rows.race(methods, Course.of(boxes, [0.0] * 4, [0.5, 1.0], 1e-5, medium, 2, 0.5, threads), 1, threads)
+        for threads in (1, 2)
+    )
+    assert [len(row.frames) for row in two] == [1, 4, 4]
+    for row, other in zip(one, two, strict=True):
+        assert_array_equal(row.frames, other.frames)
+        assert row.rmse == other.rmse
+    for box, frames in zip(boxes, two[2].frames, strict=True):
+        assert_array_equal(frames, rows.march(solver, box, 0.0, [0.5, 1.0])[0][:, ::2, ::2, ::2].astype(np.float32))
+
+
 def test_racing_rkl2_takes_more_stages() -> None:
     """The usual cap is what holds the cost of a loose tolerance up."""
     limit = physics.stable_dt(3, Medium())

@@ -1,6 +1,7 @@
-"""The whole workflow at scale smoke through the shipped Slurm profile, on a real one-node Slurm.
+"""`all` of a few benchmarks at scale smoke through the shipped Slurm profile, on a real one-node Slurm.
 
-One run shows everything. On its way a simulation is cancelled from outside and the training is requeued, as a
+Every kind of job is among them; more would only make the queue longer (the plan of every target through the profile is
+tested in tests/dag). One run shows everything. On its way a simulation is cancelled from outside and the training is requeued, as a
 preemption would do it. `pytest tests/slurm/test_pipeline.py -s` prints the list of jobs.
 """
 
@@ -24,6 +25,7 @@ PROFILE = ["--profile", "slurm", "all", "--configfile", "config/smoke.yaml", "co
 # executor waits 10 s longer, so the best first wait is a little more than a short job (two starts of Snakemake).
 SWIFT = ["--slurm-init-seconds-before-status-checks", "12"]
 LONGER = """\
+run: [spinodal_long, transport_trained]
 # Long enough to be requeued in the middle on any machine.
 transport: {training: {patience: 1000}}
 scales: {smoke: {transport: {training: {epochs: 120}}}}

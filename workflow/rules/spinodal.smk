@@ -150,7 +150,7 @@ for evaluation, (dataset, trainings) in {
                 word for record in input.recorded for word in ("--recorded", record)
             ],
             folder=lambda wildcards, output: os.path.dirname(output.metrics),
-            threads=1,
+            threads=2 if evaluation == "spinodal_speed" else 1,
         shell:
             "python -m phasemill evaluate {params.job} --spec {params.spec:q} --data {input.zarr} {params.models}"
             " {params.compare} {params.recorded}"

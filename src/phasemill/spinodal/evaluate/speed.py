@@ -61,7 +61,7 @@ def speed(
     now = [float(source["start"][sim]) for sim in chosen]
 
     early, long, repeats = settings.early, settings.long, settings.timing.repeats
-    tail = (medium, job.medium.factor, job.medium.interval)
+    tail = (medium, job.medium.factor, job.medium.interval, threads)
     first = Course.of(starts, now, early.marks, early.truth, *tail)
     second = Course.of(
         list(first.truth[:, early.marks.index(long.start)]), [time + long.start for time in now],
@@ -74,12 +74,13 @@ def speed(
     contestants = _networks(job, models or [], bridge)
     strides = load_model(settings.networks.stride)
     contestants.append(rows.guess(GUESS, strides, begin=long.start, solver=bridge))
-    early_rows = rows.race([*classical, *contestants], first, repeats)
+    early_rows = rows.race([*classical, *contestants], first, repeats, threads)
     log.info("speed: early horizon done")
     runners = [method for method in contestants if method.family in (STRIDE, TRAINED["stride"], GUESS)]
     # a thousand steps of tau a box
     runners += [replace(method, everywhere=False) for method in contestants if method.family == FEATURES]
-    long_rows = rows.race([*rows.solvers(long, medium, job.medium.factor), *runners], second, repeats)
+    rivals = rows.solvers(long, medium, job.medium.factor)
+    long_rows = rows.race([*rivals, *runners], second, repeats, threads)
     log.info("speed: long horizon done")
     kernel = pieces.explicit_steps(starts[0], medium, settings.timing)
     early_rows += _rolled(early_rows, kernel, starts[0].size, job.medium.interval)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -92,12 +93,12 @@ class Course:
     @classmethod
     def of(
         cls, starts: Sequence[NDArray[Any]], now: Sequence[float], marks: Sequence[float], tolerance: float,
-        medium: Medium, factor: int, interval: float,
+        medium: Medium, factor: int, interval: float, threads: int = 1,
     ) -> Course:  # fmt: skip
         """The course whose truth is RKL2 in float64 at `tolerance`."""
         solver = rkl2("truth", tolerance, medium)
-        truth = np.stack([march(solver, *start, marks)[0] for start in zip(starts, now, strict=True)])
-        return cls(starts, now, marks, truth, medium, factor, interval)
+        runs = beside(threads, [(solver, *start, marks) for start in zip(starts, now, strict=True)])
+        return cls(starts, now, marks, np.stack(runs), medium, factor, interval)
 
     @cached_property
     def decimated(self) -> Floats:
@@ -208,28 +209,34 @@ def guess(family: str, model: Surrogate, *, begin: float, solver: Method) -> Met
     )
 
 
-def race(methods: Iterable[Method], course: Course, repeats: int) -> list[Row]:
+def race(methods: Iterable[Method], course: Course, repeats: int, threads: int = 1) -> list[Row]:
     """Run all methods over the course; timed is the first box, where short runs take several turns: the fastest counts.
 
-    Errors are those of all boxes, unless a method is not to run `everywhere`.
+    Errors are those of all boxes, unless a method is not to run `everywhere`. Nothing else runs beside what is timed;
+    the other boxes come after it, `threads` at a time.
     """
-    contestants, best = list(methods), dict[int, tuple[float, NDArray[Any]]]()
-    boxes = list(zip(course.starts, course.now, strict=True))
-    for turn in range(repeats):
+    contestants, (first, *others) = list(methods), zip(course.starts, course.now, strict=True)
+    for method in contestants:
+        method.start(*first).advance(course.marks[0])  # compiles, and warms the caches
+    runs = [march(method, *first, course.marks) for method in contestants]
+    for _ in range(repeats - 1):
         for number, method in enumerate(contestants):
-            if turn and best[number][0] > SHORT:
-                continue
-            if turn:
-                frames, seconds = best[number][1], min(best[number][0], march(method, *boxes[0], course.marks)[1])
-            else:
-                method.start(*boxes[0]).advance(course.marks[0])  # compiles, and warms the caches
-                runs = [march(method, *box, course.marks) for box in boxes[: None if method.everywhere else 1]]
-                frames, seconds = np.stack([frames for frames, _ in runs]), runs[0][1]
-            best[number] = (seconds, frames)
-    return [
-        score(method, seconds / course.intervals, frames, course)
-        for method, (seconds, frames) in zip(contestants, best.values(), strict=True)
-    ]
+            frames, seconds = runs[number]
+            if seconds <= SHORT:
+                runs[number] = frames, min(seconds, march(method, *first, course.marks)[1])
+    marches = [(method, *box, course.marks) for method in contestants if method.everywhere for box in others]
+    beyond = iter(beside(threads, marches))
+    rows = []
+    for method, (frames, seconds) in zip(contestants, runs, strict=True):
+        everywhere = [frames, *(next(beyond) for _ in others if method.everywhere)]
+        rows.append(score(method, seconds / course.intervals, np.stack(everywhere), course))
+    return rows
+
+
+def beside(threads: int, marches: Iterable[tuple[Any, ...]]) -> list[NDArray[Any]]:
+    """The frames of several arguments of `march`, `threads` at a time with one core each; nothing is timed."""
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return [frames for frames, _ in pool.map(lambda arguments: march(*arguments), marches)]
 
 
 def score(method: Method, seconds: float, frames: NDArray[Any], course: Course) -> Row:
