@@ -119,6 +119,24 @@ def test_the_network_is_fed_the_given_frames(frames: dict[str, np.ndarray], give
         torch.testing.assert_close(phi, expected)
 
 
+def test_a_rollout_that_blows_up_still_teaches() -> None:
+    """Twelve steps of a cubic map overflow; the loss ends where the field leaves all bounds."""
+    window, gain = torch.full((2, 13, 4, 4, 4), 0.5), torch.tensor(50.0, requires_grad=True)
+    steps = []
+
+    def cube(phi: Tensor, state: Any) -> tuple[Tensor, None]:
+        steps.append(float(phi.detach().max()))
+        return gain * phi**3, None
+
+    for kind in ("relative", "plain"):
+        loss, phi, _ = rollout_loss(cube, window, window[:, 0], None, Stage(steps=1, rollout=12), 0, kind)
+        (slope,) = torch.autograd.grad(loss, gain)
+        assert torch.isfinite(torch.stack([loss, slope])).all()
+        assert slope > 0
+        assert training.blown_up(phi)
+    assert len(steps) == 2 * 2
+
+
 def test_roll_out_errors_are_those_of_each_frame(frames: dict[str, np.ndarray]) -> None:
     window = torch.from_numpy(frames["train"])
     errors, none = rollout_errors(still, window)

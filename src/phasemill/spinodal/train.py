@@ -190,6 +190,8 @@ def fit(
             optimizer.step()
             phi, state = phi.detach(), detach(state)
             losses.append(float(loss))
+            if blown_up(phi):
+                break
         # an average over few steps at first, so that the start is forgotten
         decay = min(settings.average, (1 + index) / (10 + index))
         with torch.no_grad():
@@ -243,6 +245,8 @@ def draw_window(rng: np.random.Generator, truth: Tensor, settings: Curriculum, s
     return torch.stack(chosen)
 
 
+BLOWN_UP = 100.0
+"""|phi| beyond which a roll-out is of no use."""
 AXES = list(permutations((2, 3, 4)))
 
 
@@ -258,16 +262,27 @@ def augment(rng: np.random.Generator, window: Tensor) -> Tensor:
 def rollout_loss(
     step: Step, window: Tensor, phi: Tensor, state: Any, stage: Stage, first: int, kind: str
 ) -> tuple[Tensor, Tensor, Any]:
-    """Loss over `stage.rollout` frames from window[:, first] on; returns it with the last field and state."""
+    """Loss over `stage.rollout` frames from window[:, first] on; returns it with the last field and state.
+
+    The roll-out of a network that is not stable yet ends where it blows up: that much is enough to learn from, and a
+    few frames later nothing would be finite.
+    """
     error: Tensor = torch.zeros(len(window), device=window.device)
     for frame in range(first, first + stage.rollout):
         phi, state = step(window[:, frame] if frame < stage.given else phi, state)
         error = error + ((phi - window[:, frame + 1]) ** 2).mean(dim=(1, 2, 3))
+        if blown_up(phi):
+            break
     if kind == "relative":
         target = window[:, first + 1 : first + stage.rollout + 1]
         still = ((target - window[:, :1]) ** 2).mean(dim=(2, 3, 4)).sum(dim=1)
         return (error / (still + 1e-6 * stage.rollout)).mean(), phi, state
     return error.mean() / stage.rollout, phi, state
+
+
+def blown_up(phi: Tensor) -> bool:
+    """Whether a field has left all bounds."""
+    return not bool(phi.detach().abs().amax() < BLOWN_UP)
 
 
 def rollout_errors(step: Step, frames: Tensor) -> tuple[Tensor, Tensor]:
