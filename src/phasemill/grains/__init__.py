@@ -1,0 +1,1 @@
+"""The grains wing: obstacle multi-phase-field models, and networks that learn from the equations alone (PINN-Phase)."""

@@ -1,0 +1,214 @@
+"""Many grains on one grid: the obstacle multi-phase field with lists of the phases that are present in each cell.
+
+    F = sum over a < b of int 4 sigma_ab/eta [phi_a phi_b - (eta/pi)^2 grad phi_a . grad phi_b] + sum over a of g_a V_a
+    phi_a,t = sum over b of mu_ab / N [pi^2/(4 eta) (dF/dphi_b - dF/dphi_a)],   sum over a of phi_a = 1,  phi_a >= 0
+
+(PINN-Phase, eq. 2 and 3, after Steinbach; N counts the phases of the cell and its neighbours.) The obstacle and the sum
+are kept by the Euclidean projection of each cell on the simplex, which is the explicit step of that variational
+inequality. With one mobility the projection absorbs the mean over the phases, and N drops out:
+
+    phi <- P(phi - dt mu sum over b != a of sigma_ab I_b),   I_b = lap phi_b + (pi/eta)^2 phi_b
+
+so that an interface between two grains moves exactly as in the two-phase model, whatever else is in the store. Only
+cells at interfaces are visited; the cost of a step grows with their length, not with the number of grains.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from phasemill.core.kernels import kernel
+
+SLOTS = 8
+"""Phases that a cell can hold."""
+LOCAL = 24
+"""Phases that a cell and its neighbours can hold between them."""
+
+
+@kernel
+def value_of(ids: Any, values: Any, count: Any, cell: Any, phase: Any) -> float:
+    """phi of a phase in a cell, 0 where it is not on the list."""
+    for slot in range(count[cell]):
+        if ids[cell, slot] == phase:
+            return float(values[cell, slot])
+    return 0.0
+
+
+@kernel
+def gather(ids: Any, count: Any, neighbours: Any, cell: Any, found: Any) -> int:
+    """Phases of a cell and its neighbours into `found`; their number, or -1 where they are too many."""
+    n = count[cell]
+    for slot in range(n):
+        found[slot] = ids[cell, slot]
+    for side in range(neighbours.shape[1]):
+        other = neighbours[cell, side]
+        for slot in range(count[other]):
+            phase, known = ids[other, slot], False
+            for k in range(n):
+                if found[k] == phase:
+                    known = True
+                    break
+            if not known:
+                if n == LOCAL:
+                    return -1
+                found[n] = phase
+                n += 1
+    return int(n)
+
+
+@kernel
+def project(x: Any, order: Any, n: int) -> None:
+    """x[:n] <- the nearest point with x >= 0 and sum x = 1; `order` is room to sort."""
+    for i in range(n):
+        value, j = x[i], i
+        while j > 0 and order[j - 1] < value:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = value
+    total, shift = 0.0, 0.0
+    for i in range(n):
+        total += order[i]
+        candidate = (total - 1.0) / (i + 1)
+        if order[i] > candidate:
+            shift = candidate
+    for i in range(n):
+        x[i] = max(x[i] - shift, 0.0)
+
+
+@kernel
+def advance(
+    ids: Any, values: Any, count: Any, neighbours: Any, active: Any, fresh_ids: Any, fresh_values: Any,
+    fresh_count: Any, sigma: Any, mu: Any, g: Any, numbers: Any,
+) -> int:  # fmt: skip
+    """New lists of the active cells; the cell where the lists overflow, or -1.
+
+    numbers: 1/dx^2, (pi/eta)^2, pi/eta, dt. sigma and mu: (1, 1), one value for all pairs, or (phases, phases).
+    """
+    per_area, obstacle, force, dt = numbers
+    sides = neighbours.shape[1]
+    local = np.empty(LOCAL, ids.dtype)
+    own, potential, x, order = np.empty(LOCAL), np.empty(LOCAL), np.empty(LOCAL), np.empty(LOCAL)
+    same_sigma, same_mu = sigma.shape[0] == 1, mu.shape[0] == 1
+    for number in range(len(active)):
+        cell = active[number]
+        n = gather(ids, count, neighbours, cell, local)
+        if n < 0:
+            return int(cell)
+        present = 0
+        for k in range(n):
+            around = 0.0
+            for side in range(sides):
+                around += value_of(ids, values, count, neighbours[cell, side], local[k])
+            own[k] = value_of(ids, values, count, cell, local[k])
+            present += own[k] > 0
+            potential[k] = per_area * (around - sides * own[k]) + obstacle * own[k]
+        if not same_sigma:  # x serves as room for I
+            for k in range(n):
+                x[k] = potential[k]
+            for k in range(n):
+                total = 0.0
+                for m in range(n):
+                    if m != k:
+                        total -= sigma[local[k], local[m]] * x[m]
+                potential[k] = total
+        else:
+            for k in range(n):
+                potential[k] *= sigma[0, 0]
+        for k in range(n):
+            if same_mu:
+                rate = mu[0, 0] * potential[k]
+            else:
+                rate = 0.0
+                for m in range(n):
+                    if m != k:
+                        rate += mu[local[k], local[m]] / n * (potential[k] - potential[m])
+            if present > 1 and own[k] > 0:
+                for m in range(n):
+                    if m != k and own[m] > 0:
+                        pair = mu[0, 0] if same_mu else mu[local[k], local[m]]
+                        gain = g[local[m]] - g[local[k]]
+                        rate += 2.0 / present * pair * force * np.sqrt(own[k] * own[m]) * gain
+            x[k] = own[k] + dt * rate
+        project(x, order, n)
+        kept = 0
+        for k in range(n):
+            if x[k] > 0:
+                if kept == SLOTS:
+                    return int(cell)
+                fresh_ids[number, kept], fresh_values[number, kept] = local[k], x[k]
+                kept += 1
+        fresh_count[number] = kept
+    return -1
+
+
+@kernel
+def commit(ids: Any, values: Any, count: Any, active: Any, fresh_ids: Any, fresh_values: Any, fresh_count: Any) -> None:
+    """The new lists take the place of the old ones."""
+    for number in range(len(active)):
+        cell = active[number]
+        count[cell] = fresh_count[number]
+        for slot in range(fresh_count[number]):
+            ids[cell, slot], values[cell, slot] = fresh_ids[number, slot], fresh_values[number, slot]
+
+
+@kernel
+def crowded(ids: Any, count: Any, neighbours: Any, cell: Any) -> bool:
+    """Whether a cell and its neighbours hold more than one phase between them."""
+    if count[cell] > 1:
+        return True
+    for side in range(neighbours.shape[1]):
+        other = neighbours[cell, side]
+        if count[other] > 1 or ids[other, 0] != ids[cell, 0]:
+            return True
+    return False
+
+
+@kernel
+def mark(ids: Any, count: Any, neighbours: Any, cells: Any, stamps: Any, stamp: int, found: Any) -> int:
+    """The crowded ones among `cells` and their neighbours into `found`; their number."""
+    n = 0
+    for number in range(len(cells)):
+        for side in range(-1, neighbours.shape[1]):
+            candidate = cells[number] if side < 0 else neighbours[cells[number], side]
+            if stamps[candidate] != stamp:
+                stamps[candidate] = stamp
+                if crowded(ids, count, neighbours, candidate):
+                    found[n] = candidate
+                    n += 1
+    return n
+
+
+@kernel
+def energy(ids: Any, values: Any, count: Any, neighbours: Any, active: Any, sigma: Any, numbers: Any) -> float:
+    """sum over the active cells and pairs of 4 sigma_ab/eta [phi_a phi_b - (eta/pi)^2 grad phi_a . grad phi_b].
+
+    Gradients are forward differences along each axis. numbers: 4/eta, (eta/pi)^2 / dx^2.
+    """
+    scale, gradient = numbers
+    local = np.empty(LOCAL, ids.dtype)
+    total = 0.0
+    for number in range(len(active)):
+        cell = active[number]
+        n = gather(ids, count, neighbours, cell, local)
+        for k in range(n):
+            here = value_of(ids, values, count, cell, local[k])
+            for m in range(k):
+                there = value_of(ids, values, count, cell, local[m])
+                density = here * there
+                for side in range(1, neighbours.shape[1], 2):
+                    ahead = neighbours[cell, side]
+                    jump = value_of(ids, values, count, ahead, local[k]) - here
+                    density -= gradient * jump * (value_of(ids, values, count, ahead, local[m]) - there)
+                total += scale * (sigma[0, 0] if sigma.shape[0] == 1 else sigma[local[k], local[m]]) * density
+    return total
+
+
+@kernel
+def volumes(ids: Any, values: Any, count: Any, found: Any) -> None:
+    """The sum of phi of each phase over all cells, into `found`."""
+    found[:] = 0
+    for cell in range(len(count)):
+        for slot in range(count[cell]):
+            found[ids[cell, slot]] += values[cell, slot]

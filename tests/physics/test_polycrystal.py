@@ -1,0 +1,218 @@
+"""Many grains: the pairwise rules in two-phase limits, junction angles, and the laws of grain growth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from numpy.typing import NDArray
+
+from phasemill.core.errors import InputError
+from phasemill.grains import phases, physics
+from phasemill.grains.initial import disc, one_hot, place, published_disc, voronoi
+from phasemill.grains.physics import Medium
+from phasemill.grains.polycrystal import Polycrystal
+
+pytestmark = pytest.mark.physics
+
+DX = 1 / 63
+PUBLISHED = Medium(eta=7 * DX, mu=5e-5, dx=DX)
+FEW = Medium(eta=7.0, mu=1.0)
+
+
+def two_of(number: int, phi: NDArray[np.float64], inside: int = 7, outside: int = 20) -> NDArray[np.float64]:
+    """phi and 1 - phi as two phases of a store with more."""
+    found = np.zeros((number, *phi.shape))
+    found[inside], found[outside] = phi, 1 - phi
+    return found
+
+
+def dense_step(phi: NDArray[np.float64], dt: float, medium: Medium, sigma: NDArray[np.float64]) -> NDArray[np.float64]:
+    """phi <- P(phi - dt mu sum_b sigma_ab I_b) in numpy, all phases everywhere: a readable twin of the lists."""
+    potential = np.stack([physics.laplacian(one, medium.dx) + (np.pi / medium.eta) ** 2 * one for one in phi])
+    mixed = np.einsum("ab,b...->a...", sigma * (1 - np.eye(len(sigma))), potential)
+    moved = phi - dt * medium.mu * mixed
+    present = np.stack([one + sum(np.roll(one, s, a) for s in (1, -1) for a in range(one.ndim)) > 0 for one in phi])
+    moved = np.where(present, moved, -np.inf)
+    ordered = -np.sort(-moved, axis=0)
+    shifts = (np.cumsum(np.where(np.isfinite(ordered), ordered, -1e9), axis=0) - 1) / np.arange(
+        1, len(phi) + 1
+    ).reshape(-1, *[1] * (phi.ndim - 1))
+    count = (ordered > shifts).sum(axis=0) - 1
+    return np.maximum(moved - np.take_along_axis(shifts, count[None], 0), 0)
+
+
+@pytest.mark.parametrize("dg", [0.0, 4.0])
+def test_two_grains_among_many_move_as_two_phases(dg: float) -> None:
+    """In eq. 2 N counts the phases present: 35 of them in the store change nothing."""
+    medium = Medium(eta=7 * DX, mu=5e-5, dx=DX, dg=dg)
+    g = np.zeros(35)
+    g[20] = dg  # the outer phase has the higher bulk energy, so that the inner one grows
+    many = Polycrystal(two_of(35, published_disc()), medium, dt=1.0, g=g)
+    expected = published_disc()
+    for _ in range(300):
+        expected = physics.euler_step(expected, 1.0, medium)
+    many.advance(300.0)
+    assert_allclose(many.phi[7], expected, rtol=0, atol=1e-12)
+    assert many.volumes[7] == pytest.approx(expected.sum() * DX**2, abs=1e-12)
+    # here the bulk energy is g V of each phase, there the gain -dg h(phi)
+    plain = Medium(eta=7 * DX, mu=5e-5, dx=DX)
+    assert many.energy - g @ many.volumes == pytest.approx(physics.free_energy(expected, plain), abs=1e-12)
+
+
+def test_tables_of_equal_pairs_are_one_value() -> None:
+    phi = one_hot(voronoi(np.random.default_rng(3), (24, 24), 5), 5)
+    plain = Polycrystal(phi, FEW)
+    tables = Polycrystal(phi, FEW, sigma=np.ones((5, 5)))
+    for one in (plain, tables):
+        one.advance(20 * plain.dt)
+    assert_allclose(plain.phi, tables.phi, rtol=0, atol=1e-12)
+    alone = Polycrystal(two_of(5, published_disc(), 0, 1), PUBLISHED, dt=1.0, mu=np.full((5, 5), 5e-5))
+    alone.advance(50.0)
+    same = Polycrystal(two_of(5, published_disc(), 0, 1), PUBLISHED, dt=1.0)
+    same.advance(50.0)
+    assert_allclose(alone.phi, same.phi, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(14, 17), (8, 9, 10)])
+def test_lists_are_the_dense_formula(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(4)
+    phi = one_hot(voronoi(rng, shape, 6), 6)
+    sigma = rng.uniform(0.8, 1.2, (6, 6))
+    sigma = (sigma + sigma.T) / 2
+    many, expected = Polycrystal(phi, FEW, dt=0.1, sigma=sigma), phi
+    for _ in range(15):
+        many.advance(0.1)
+        expected = dense_step(expected, 0.1, FEW, sigma)
+        assert_allclose(many.phi, expected, rtol=0, atol=1e-12)
+    assert (many.count > 2).any()
+
+
+def test_projection_on_the_simplex() -> None:
+    rng = np.random.default_rng(5)
+    for n in (1, 2, 3, 8):
+        for _ in range(20):
+            x = rng.normal(size=n)
+            found = x.copy()
+            phases.project(found, np.empty(n), n)
+            assert found.sum() == pytest.approx(1, abs=1e-14)
+            assert (found >= 0).all()
+            # the nearest point: x - found is one number where found > 0, and not larger elsewhere
+            shift = (x - found)[found > 0]
+            assert np.ptp(shift) < 1e-13
+            assert ((x - found) <= shift.max() + 1e-13).all()
+
+
+def test_sum_positivity_energy_and_labels() -> None:
+    rng = np.random.default_rng(6)
+    many = Polycrystal(one_hot(voronoi(rng, (48, 40), 12), 12), FEW)
+    energies = []
+    for _ in range(40):
+        many.advance(2 * many.dt)
+        energies.append(many.energy)
+        phi = many.phi
+        assert_allclose(phi.sum(axis=0), 1, rtol=0, atol=1e-12)
+        assert phi.min() >= 0
+    assert (np.diff(energies) < 0).all()
+    assert_allclose(many.volumes, phi.sum(axis=(1, 2)), rtol=0, atol=1e-9)
+    assert (many.labels == phi.argmax(axis=0)).all()
+    assert len(many.active) < 48 * 40
+    sparse = {tuple(cell) for cell in np.argwhere((phi > 0).sum(axis=0) > 1)}
+    assert sparse <= {tuple(int(i) for i in np.unravel_index(cell, (48, 40))) for cell in many.active}
+
+
+def test_energy_of_tables_decreases_too() -> None:
+    rng = np.random.default_rng(7)
+    sigma = rng.uniform(0.9, 1.1, (8, 8))
+    mu = rng.uniform(0.5, 1.5, (8, 8))
+    many = Polycrystal(
+        one_hot(voronoi(rng, (32, 32), 8), 8), FEW, sigma=(sigma + sigma.T) / 2, mu=(mu + mu.T) / 2
+    )  # fmt: skip
+    energies = [many.energy]
+    for _ in range(30):
+        many.advance(2 * many.dt)
+        energies.append(many.energy)
+    assert (np.diff(energies) < 0).all()
+
+
+def test_a_triple_junction_has_120_degrees() -> None:
+    """A grain between two others that is bounded by arcs: on its own, the junction relaxes to equal angles.
+
+    Three grains meet in a strip whose lower half is one grain: the vertical boundary of the upper two pulls the
+    junction up; for equal energies the moving junction keeps 120 degrees, and the tangents of the lower grain's
+    boundaries make 60 degrees with the vertical one.
+    """
+    medium, n = Medium(eta=10.0, mu=1.0), 96
+    x, y = np.indices((n, n))
+    labels = np.where((y < n // 4) | (y >= 3 * n // 4), 2, np.where((x < n // 4) | (x >= 3 * n // 4), 0, 1))
+    many = Polycrystal(one_hot(labels, 3), medium)
+    many.advance(250.0)
+    phi = many.phi
+    # the boundary of grain 2 above its highest point, left of the junction at x = 3n/4
+    level = []
+    columns = np.arange(3 * n // 4 - 34, 3 * n // 4 - 9)
+    for column in columns:
+        line = phi[2, column, : n // 2]
+        cell = int(np.flatnonzero((line[:-1] >= 0.5) & (line[1:] < 0.5))[0])
+        level.append(cell + (line[cell] - 0.5) / (line[cell] - line[cell + 1]))
+    # the profile of a steadily moving junction is y = -ln cos(k x)/k: its slope is tan(k x), which reaches 30 degrees
+    slopes = np.gradient(np.array(level), columns)
+    outer = np.polyfit(columns, np.arctan(slopes), 1)
+    angle = np.degrees(np.polyval(outer, 3 * n // 4 - 0.5))
+    assert abs(abs(angle) - 30) < 4
+
+
+def test_mean_area_grows_linearly_in_time() -> None:
+    """The mean square radius of 150 grains grows as t, once the sharp Voronoi corners are gone."""
+    rng = np.random.default_rng(8)
+    many = Polycrystal(one_hot(voronoi(rng, (192, 192), 150), 150), Medium(eta=5.0, mu=1.0))
+    times, areas = [], []
+    for step in range(26):
+        many.advance(10.0)
+        if step >= 3:
+            alive = many.volumes[many.volumes > 1]
+            times.append(10.0 * (step + 1))
+            areas.append(192**2 / len(alive))
+    slope, offset = np.polyfit(times, areas, 1)
+    fitted = slope * np.array(times) + offset
+    assert slope > 0
+    assert np.corrcoef(areas, fitted)[0, 1] > 0.99
+    assert areas[-1] > 1.5 * areas[0]
+
+
+def test_a_ball_in_three_dimensions() -> None:
+    phi = disc((32, 32, 32), 1.0, np.full(3, 15.5), 12.0, 7.0)
+    many = Polycrystal(np.stack([phi, 1 - phi]), FEW)
+    radii, times = [], np.linspace(4, 16, 5)
+    for duration in np.diff([0.0, *times]):
+        many.advance(duration)
+        radii.append(np.cbrt(many.volumes[0] * 3 / (4 * np.pi)))
+    assert np.polyfit(times, np.square(radii), 1)[0] == pytest.approx(-4.0, rel=0.05)
+
+
+def test_discs_keep_their_distance() -> None:
+    rng, radii, box = np.random.default_rng(9), np.full(20, 0.06), np.ones(2)
+    centres = place(rng, radii, box, 0.01)
+    apart = np.abs(centres[:, None] - centres)
+    distances = np.sqrt((np.minimum(apart, 1 - apart) ** 2).sum(axis=-1))[~np.eye(20, dtype=bool)]
+    assert distances.min() >= 0.13
+    with pytest.raises(InputError, match="no room for disc"):
+        place(rng, np.full(20, 0.2), box, 0.0, tries=200)
+
+
+@pytest.mark.parametrize(
+    ("phi", "options", "sentence"),
+    [
+        (np.zeros((2, 8, 8)), {}, "its sum departs from 1 by 1.0e"),
+        (np.ones((8, 8)), {}, "phi has shape"),
+        (np.full((2, 8, 8), 0.5), {"dt": 1.0}, "dt is 1: explicit steps are stable"),
+        (np.full((2, 8, 8), 0.5), {"sigma": np.ones((3, 3))}, "sigma must be a symmetric table of 2 by 2"),
+        (np.full((2, 8, 8), 0.5), {"mu": -np.ones((2, 2))}, "mu must be finite and positive"),
+        (np.full((2, 8, 8), 0.5), {"g": np.ones(3)}, "g has shape"),
+        (np.full((9, 8, 8), 1 / 9), {}, "9 grains meet in one cell; at most 8 can"),
+    ],
+)
+def test_what_cannot_be_used_is_named(phi: NDArray[np.float64], options: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Polycrystal(phi, FEW, **options)  # type: ignore[arg-type]
+    assert sentence in str(caught.value)
