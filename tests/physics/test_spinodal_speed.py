@@ -240,7 +240,7 @@ def settings(models: dict[str, str], **changes: Any) -> dict[str, Any]:
         "energy_error": 0.05,
         "networks": {"published": models["raw"], "features": models["features"], "stride": models["stride"]},
         "early": {**horizon, "euler": [1.25e-3], "spectral": [0.1], "coarse_euler": [0.02], "marks": [0.5, 1.0]},
-        "long": {**horizon, "start": 1.0, "marks": [2.0]},
+        "long": {**horizon, "small_strides": True, "start": 1.0, "marks": [2.0]},
         "gain": {"until": 0.5, "tolerance": 1e-3, "late_until": 1.0, "late_tolerance": 1e-3},
         "timing": {"repeats": 1, "steps": 10, "batches": [1, 2], "rollout": 1},
     } | changes
@@ -249,9 +249,18 @@ def settings(models: dict[str, str], **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"long": {"tolerances": [1e-3], "truth": 1e-5, "start": 0.7, "marks": [2.0]}}, "none of early.marks"),
-        ({"long": {"tolerances": [1e-3], "truth": 1e-5, "start": 1.0, "marks": [1.0]}}, "begin before"),
-        ({"long": {"tolerances": [1e-3], "truth": 1e-5, "start": 1.0, "marks": [3.0, 2.0]}}, "not ascending"),
+        (
+            {"long": {"small_strides": True, "tolerances": [1e-3], "truth": 1e-5, "start": 0.7, "marks": [2.0]}},
+            "none of early.marks",
+        ),
+        (
+            {"long": {"small_strides": True, "tolerances": [1e-3], "truth": 1e-5, "start": 1.0, "marks": [1.0]}},
+            "begin before",
+        ),
+        (
+            {"long": {"small_strides": True, "tolerances": [1e-3], "truth": 1e-5, "start": 1.0, "marks": [3.0, 2.0]}},
+            "not ascending",
+        ),
     ],
 )
 def test_horizons_that_do_not_fit_are_refused(models: dict[str, str], changes: dict[str, Any], message: str) -> None:

@@ -35,6 +35,7 @@ class LongHorizon(Horizon):
     """The one on which a large stride pays."""
 
     start: Positive = Field(description="time of the common initial state, from the truth of the early horizon")
+    small_strides: bool = Field(description="whether the features network goes along, a step for each tau")
 
 
 class Gain(Block):

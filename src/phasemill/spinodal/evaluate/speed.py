@@ -77,8 +77,8 @@ def speed(
     early_rows = rows.race([*classical, *contestants], first, repeats, threads)
     log.info("speed: early horizon done")
     runners = [method for method in contestants if method.family in (STRIDE, TRAINED["stride"], GUESS)]
-    # a thousand steps of tau a box
-    runners += [replace(method, everywhere=False) for method in contestants if method.family == FEATURES]
+    if long.small_strides:  # a thousand steps of tau a box
+        runners += [replace(method, everywhere=False) for method in contestants if method.family == FEATURES]
     rivals = rows.solvers(long, medium, job.medium.factor)
     long_rows = rows.race([*rivals, *runners], second, repeats, threads)
     log.info("speed: long horizon done")
