@@ -259,8 +259,8 @@ def test_a_killed_training_goes_on_bit_equal(
 NETWORK = Network(inputs="raw", output="central", channels=4)
 JOBS = {
     "recurrent": RecurrentJob(seed=1, medium=MEDIUM, network=NETWORK, training=SETTINGS),
-    "fno": FnoJob(seed=1, medium=MEDIUM, fno=Fno(width=4, modes=2, layers=1), training=SETTINGS),
-    "unet": UnetJob(seed=1, medium=MEDIUM, unet=Unet(width=4), training=SETTINGS),
+    "fno": FnoJob(seed=1, medium=MEDIUM, fno=Fno(width=4, modes=2, layers=1, learning_rate=7e-4), training=SETTINGS),
+    "unet": UnetJob(seed=1, medium=MEDIUM, unet=Unet(width=4, learning_rate=7e-4), training=SETTINGS),
 }
 
 

@@ -59,7 +59,7 @@ def train(
     key = config_hash({"job": job.model_dump(), "data": store.digest(data)})
     with ranks.joined(loop.pick_device(device)) as where:
         result, averaged = fit(
-            network.to(where), stepper, frames, job.training, job.seed,
+            network.to(where), stepper, frames, job.optimisation, job.seed,
             checkpoints=checkpoints, key=key, history=history, label=f"{kind} network",
         )  # fmt: skip
         processes, first = ranks.count(), ranks.rank() == 0
@@ -100,10 +100,11 @@ def build(
 ) -> tuple[str, dict[str, Any], nn.Module, Callable[[Any], Step]]:
     """Kind, settings, and the untrained network with its step; raw input is trained centred and folded back."""
     if isinstance(job, FnoJob):
-        settings = job.fno.model_dump() | {"side": frames.shape[-1]}
+        settings = job.fno.model_dump(exclude={"learning_rate"}) | {"side": frames.shape[-1]}
         return "fno", settings, Fno(**settings), fno_step
     if isinstance(job, UnetJob):
-        return "unet", job.unet.model_dump(), Unet(**job.unet.model_dump()), unet_step
+        settings = job.unet.model_dump(exclude={"learning_rate"})
+        return "unet", settings, Unet(**settings), unet_step
     inputs = "centred" if job.network.inputs == "raw" else job.network.inputs
     network = ConvGRU(**job.network.model_dump() | {"inputs": inputs})
     initialise(network)

@@ -71,3 +71,8 @@ class RecurrentJob(Job):
     medium: Medium
     network: Network
     training: Curriculum
+
+    @property
+    def optimisation(self) -> Curriculum:
+        """How it is trained."""
+        return self.training

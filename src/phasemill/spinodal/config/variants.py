@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from phasemill.core.blocks import Block, Count, Job
+from phasemill.core.blocks import Block, Count, Job, Positive
 from phasemill.spinodal.config.data import Medium, Mixtures, Sequences
 from phasemill.spinodal.config.learned import Curriculum, Network, Stage
 
@@ -18,12 +18,14 @@ class Fno(Block):
     width: Count = Field(description="channels")
     modes: Count = Field(description="wavenumbers kept along each axis, of a box as large as the training's")
     layers: Count
+    learning_rate: Positive = Field(description="its own: at the recurrent network's it does not learn")
 
 
 class Unet(Block):
     """Size of the U-Net of three levels."""
 
     width: Count = Field(description="channels on the finest level, twice as many below")
+    learning_rate: Positive = Field(description="its own: at the recurrent network's it does not learn")
 
 
 class FnoJob(Job):
@@ -38,6 +40,11 @@ class FnoJob(Job):
     fno: Fno
     training: Curriculum
 
+    @property
+    def optimisation(self) -> Curriculum:
+        """The common curriculum with its own learning rate."""
+        return self.training.model_copy(update={"learning_rate": self.fno.learning_rate})
+
 
 class UnetJob(Job):
     """Train the U-Net on `cahn_hilliard`, as the recurrent network is trained."""
@@ -50,6 +57,11 @@ class UnetJob(Job):
     medium: Medium
     unet: Unet
     training: Curriculum
+
+    @property
+    def optimisation(self) -> Curriculum:
+        """The common curriculum with its own learning rate."""
+        return self.training.model_copy(update={"learning_rate": self.unet.learning_rate})
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,8 @@ def ablation(job: AblationJob, data: Path, output: Path, *, models: list[Path], 
         "question": (
             f"What does each part of the recurrent network and of its training contribute? {len(ARMS)} arms, each one "
             f"change away from a reference, are trained {job.variants.seeds} times, briefly and at equal cost, and "
-            f"rolled out freely over {truth.shape[1] - 1} frames on {settings.simulations} held-out boxes."
+            f"rolled out freely over {truth.shape[1] - 1} frames on {settings.simulations} held-out "
+            f"box{'es' if settings.simulations > 1 else ''}."
         ),
         "answer": (
             f"After {reference['steps']} steps with phi alone as input the mean squared error is "
