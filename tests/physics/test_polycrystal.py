@@ -136,11 +136,9 @@ def test_energy_of_tables_decreases_too() -> None:
 
 
 def test_a_triple_junction_has_120_degrees() -> None:
-    """A grain between two others that is bounded by arcs: on its own, the junction relaxes to equal angles.
+    """Three grains of equal energy: the vertical boundary pulls its junction along, and the angles stay equal.
 
-    Three grains meet in a strip whose lower half is one grain: the vertical boundary of the upper two pulls the
-    junction up; for equal energies the moving junction keeps 120 degrees, and the tangents of the lower grain's
-    boundaries make 60 degrees with the vertical one.
+    The boundaries of the third grain then leave the junction at 60 degrees to the vertical one, a slope of 30 degrees.
     """
     medium, n = Medium(eta=10.0, mu=1.0), 96
     x, y = np.indices((n, n))
