@@ -12,6 +12,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/spinodal.smk"
+include: "workflow/rules/grains.smk"
 include: "workflow/rules/transport.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/targets.smk"

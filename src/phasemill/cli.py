@@ -63,12 +63,25 @@ def train(
     checkpoints: Annotated[Path, typer.Option(help="Folder for checkpoints; a rerun goes on from the newest.")],
     history: Annotated[Path, typer.Option(help="CSV of the losses.")],
     output: Output,
+    start: Annotated[Path | None, typer.Option(help="Trained model to begin with, where one is needed.")] = None,
+    parents: Annotated[
+        list[Path] | None, typer.Option(help="Trained models of which a transfer begins, one option each.")
+    ] = None,
     threads: Threads = 1,
     device: Device = "auto",
 ) -> None:
     """Train a model; stops cleanly on SIGTERM and goes on from its checkpoint when run again."""
     job = _find("train", name, threads)
-    job(_parse(name, spec), data, output, checkpoints=checkpoints, history=history, threads=threads, device=device)
+    given = {"checkpoints": checkpoints, "history": history, "threads": threads, "device": device}
+    job(_parse(name, spec), data, output, **given, **_fitting(name, job, {"start": start, "parents": parents or None}))
+
+
+@app.command()
+def gate(model: Annotated[Path, typer.Argument(help="march.safetensors of a benchmark.")], output: Output) -> None:
+    """Check that a feed-forward network of the grains wing has followed its equation, before another learns from it."""
+    from phasemill.grains.gate import gate as check
+
+    check(model, output)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from phasemill.core.blocks import Block, Count, Job
 from phasemill.core.errors import InputError, unknown
+from phasemill.grains import config as grains
 from phasemill.spinodal import config as spinodal
 from phasemill.transport import config as transport
 
@@ -24,10 +25,12 @@ SCALES = ("smoke", "laptop", "paper")
 DEFAULT_SCALE: Literal["laptop"] = "laptop"
 
 # A new wing adds its jobs here and its block to `Scale`.
-WINGS = {"spinodal": spinodal.JOBS, "transport": transport.JOBS}
+WINGS = {"spinodal": spinodal.JOBS, "grains": grains.JOBS, "transport": transport.JOBS}
 
 JOBS: dict[str, type[Job]] = {name: job for jobs in WINGS.values() for name, job in jobs.items()}
 WING_OF = {name: wing for wing, jobs in WINGS.items() for name in jobs}
+
+GRAIN_CASES = [f"grain_{case}" for case in grains.CASES]
 
 # Every evaluation is a benchmark: a named target, a folder results/{scale}/{wing}/{benchmark}/ and a page.
 BENCHMARKS = {name: WING_OF[name] for name, job in JOBS.items() if job.verb == "evaluate"}
@@ -49,6 +52,7 @@ class Scale(Block):
     """Everything that one scale decides."""
 
     spinodal: spinodal.Spinodal
+    grains: grains.Grains
     transport: transport.Transport
     minutes: dict[str, Count] = Field(description="Slurm run time per benchmark, first attempt")
 

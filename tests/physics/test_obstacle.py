@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 from phasemill.core.errors import InputError
-from phasemill.grains import physics
+from phasemill.grains import kernels, physics
 from phasemill.grains.initial import disc, published_disc
 from phasemill.grains.physics import Medium
 from phasemill.grains.solver import Euler, implicit, implicit_march, integrate, pinned_rate
@@ -235,3 +237,27 @@ def test_nothing_moves_where_one_phase_is_alone() -> None:
         solver = Euler(np.full((8, 8), value), PUBLISHED)
         solver.advance(100.0)
         assert_array_equal(solver.phi, value)
+
+
+@pytest.mark.parametrize("driving", [0.0, 0.03, -0.03, 0.4])
+def test_the_balance_of_a_cell(driving: float) -> None:
+    """The root fulfils its equation or is pinned by a force outwards, and next to a root it is found again."""
+    rng = np.random.default_rng(3)
+    for a, y in zip(rng.uniform(-0.2, 5.8, 400), rng.uniform(0, 1, 400), strict=True):
+        found = kernels.balance(a, 5.5, driving, y)
+        left = a + driving * np.sqrt(found * (1 - found)) - 5.5 * found
+        assert abs(left) < 1e-12 or (found == 0 and a <= 0) or (found == 1 and a >= 5.5)
+        assert kernels.balance(a, 5.5, driving, found) == found
+
+
+def test_a_driven_implicit_step_converges_to_short_steps() -> None:
+    """An interval of Crank-Nicolson with a driving force against small explicit steps: second order, 4 times less."""
+    medium = replace(PUBLISHED, dg=4.0)
+    start = published_disc()
+    fine = integrate(start, np.array([0.0, 24.0]), medium, dt=0.05).frames[-1]
+    errors = []
+    for parts in (1, 2):
+        *_, found = implicit_march(start, np.linspace(0, 24, parts + 1), medium, "crank-nicolson")
+        errors.append(np.abs(found - fine).mean())
+    assert errors[0] < 2e-3
+    assert errors[1] < 0.5 * errors[0]

@@ -21,6 +21,11 @@ def rmse(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
     return float(np.sqrt(np.mean(_error(truth, prediction) ** 2)))
 
 
+def frame_mse(truth: NDArray[Any], prediction: NDArray[Any], dimensions: int) -> Floats:
+    """mean((truth - prediction)^2) over the last axes, one number per frame."""
+    return np.asarray(np.mean(_error(truth, prediction) ** 2, axis=tuple(range(-dimensions, 0))))
+
+
 def mae(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
     """mean(|truth - prediction|), in the unit of the field."""
     return float(np.mean(np.abs(_error(truth, prediction))))

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -175,7 +175,7 @@ def make_row(label: str, *parts: Mapping[str, float]) -> Row:
     return row
 
 
-def write_history(path: Path, rows: list[Row]) -> None:
+def write_history(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """Write the rows as CSV, atomically; columns are all keys in order of appearance, a missing value is empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -54,12 +55,15 @@ class Variable:
 
 
 def flags(values: Any, meanings: tuple[str, ...], dim: str, long_name: str) -> xr.DataArray:
-    """A categorical coordinate as int8 with CF flag attributes (text coordinates warn in Zarr v3)."""
+    """A categorical coordinate as int8 with CF flag attributes (text coordinates warn in Zarr v3).
+
+    Words are written with underscores: CF separates meanings by blanks.
+    """
     codes = np.array([meanings.index(value) for value in values], np.int8)
     attrs = {
         "long_name": long_name,
         "flag_values": list(range(len(meanings))),
-        "flag_meanings": " ".join(meanings),
+        "flag_meanings": " ".join("_".join(re.findall(r"[\w.+-]+", words)) for words in meanings),
     }
     return xr.DataArray(codes, dims=(dim,), attrs=attrs)
 

@@ -20,6 +20,20 @@ def save_model(path: Path | str, module: torch.nn.Module, card: dict[str, Any]) 
     write_bytes(path, save(state, metadata={"card": json.dumps(card)}))
 
 
+def read_card(path: Path | str) -> dict[str, Any]:
+    """The card of a model file, without its weights.
+
+    Raises InputError if the file is missing or no model file.
+    """
+    try:
+        with safe_open(str(path), framework="np") as stream:
+            return dict(json.loads((stream.metadata() or {})["card"]))
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise _foreign(path, error) from None
+
+
 def load_model(path: Path | str, module: torch.nn.Module) -> dict[str, Any]:
     """Fill `module` from `path` and return the card.
 
@@ -33,10 +47,18 @@ def load_model(path: Path | str, module: torch.nn.Module) -> dict[str, Any]:
             card = json.loads((stream.metadata() or {})["card"])
             module.load_state_dict({name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118  # no mapping
     except FileNotFoundError:
-        raise InputError(f"model {path} does not exist; make it with: snakemake -c all -- {path}") from None
+        raise _missing(path) from None
     except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise InputError(f"{path} is not a model file of phasemill ({type(error).__name__}); remake it") from None
+        raise _foreign(path, error) from None
     except RuntimeError:
         kind = type(module).__name__
         raise InputError(f"{path} holds another architecture than {kind}; use its own settings or remake it") from None
     return dict(card)
+
+
+def _missing(path: Path | str) -> InputError:
+    return InputError(f"model {path} does not exist; make it with: snakemake -c all -- {path}")
+
+
+def _foreign(path: Path | str, error: Exception) -> InputError:
+    return InputError(f"{path} is not a model file of phasemill ({type(error).__name__}); remake it")

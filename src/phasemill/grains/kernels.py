@@ -82,6 +82,29 @@ def march(y: Any, out: Any, shape: Any, strides: Any, c: Any, steps: Any) -> Non
 
 
 @kernel
+def balance(a: float, diagonal: float, driving: float, y: float) -> float:
+    """The root in [0, 1] of diagonal y = a + driving sqrt(y (1 - y)), projected; of two stable ones that on y's side.
+
+    Squared it is a quadratic. Its upper root is stable; for driving > 0 and a < 0 so is y = 0, up to the lower root. A
+    negative driving is the same for 1 - y.
+    """
+    if driving == 0.0:
+        return min(max(a / diagonal, 0.0), 1.0)
+    if driving < 0.0:
+        return 1.0 - float(balance(diagonal - a, diagonal, -driving, 1.0 - y))
+    if a >= diagonal:
+        return 1.0
+    inside = driving**2 + 4.0 * a * (diagonal - a)
+    if inside < 0.0:
+        return 0.0
+    middle, scale = 2.0 * a * diagonal + driving**2, 2.0 * (diagonal**2 + driving**2)
+    spread = driving * np.sqrt(inside)
+    if a < 0.0 and (y <= (middle - spread) / scale or y <= 0.0):
+        return 0.0
+    return float(min(max((middle + spread) / scale, 0.0), 1.0))
+
+
+@kernel
 def relax(
     y: Any, known: Any, neighbours: Any, near: float, constant: float, driving: float, diagonal: float
 ) -> float:  # fmt: skip
@@ -94,8 +117,7 @@ def relax(
         around = 0.0
         for side in range(neighbours.shape[1]):
             around += y[neighbours[cell, side]]
-        force = near * around - constant + driving * np.sqrt(y[cell] * (1.0 - y[cell]))
-        value = min(max((known[cell] + force) / diagonal, 0.0), 1.0)
+        value = balance(known[cell] + near * around - constant, diagonal, driving, y[cell])
         largest = max(largest, abs(value - y[cell]))
         y[cell] = value
     return largest

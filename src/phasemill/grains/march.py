@@ -94,3 +94,8 @@ class March(nn.Module):
 def plateau(step: int, steps: int) -> float:
     """1, and over the last third of the steps linearly down to 0.1: annealing all the way would waste most of them."""
     return min(1.0, 0.1 + 2.7 * (1 - step / steps))
+
+
+def cosine(step: int, steps: int, least: float = 0.01) -> float:
+    """Half a cosine from 1 to `least`."""
+    return least + (1 - least) * (1 + math.cos(math.pi * min(step, steps) / steps)) / 2

@@ -87,8 +87,14 @@ class Paper(_Strict):
     authors: str = Field(min_length=1)
     title: str = Field(min_length=1)
     year: int
-    doi: str = Field(pattern=r"^10\.\d{4,}/\S+$")
+    doi: str = Field(default="", pattern=r"^(10\.\d{4,}/\S+)?$")
+    """Empty for a manuscript without one."""
     deviations: tuple[Deviation, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """As a row of claims names it."""
+        return f"{self.authors} ({self.year})"
 
 
 class Claim(_Strict):
@@ -255,7 +261,7 @@ def write(
         value = None if measured is None else float(measured)
         row = Row(
             claim=name,
-            paper=f"{paper.authors} ({paper.year})",
+            paper=paper.label,
             doi=paper.doi,
             where=claim.where,
             statement=claim.statement,

@@ -202,7 +202,7 @@ def _input(folder: Path, name: str, read: Callable[[Path], T]) -> T:
 def _deviations(rows: Sequence[claims.Row]) -> list[claims.Deviation]:
     """Where we differ from the papers that `rows` are about."""
     papers = claims.load().papers.values()
-    return [point for paper in papers if paper.doi in {row.doi for row in rows} for point in paper.deviations]
+    return [point for paper in papers if paper.label in {row.paper for row in rows} for point in paper.deviations]
 
 
 def _tally(rows: Sequence[claims.Row]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from phasemill.core.errors import InputError
-from phasemill.core.metrics import equivalent_radii, interface_displacement
+from phasemill.core.metrics import equivalent_radii, frame_mse, interface_displacement
 from phasemill.spinodal.physics import free_energy
 
 Floats = NDArray[np.float64]
@@ -25,7 +25,7 @@ SPACE = (-3, -2, -1)
 
 def mse(truth: NDArray[Any], prediction: NDArray[Any]) -> Floats:
     """mean over the box of (prediction - truth)^2, one number per frame: (...) for fields (..., x, y, z)."""
-    return np.asarray(np.mean(_difference(truth, prediction) ** 2, axis=SPACE))
+    return frame_mse(truth, prediction, len(SPACE))
 
 
 def rmse(truth: NDArray[Any], prediction: NDArray[Any]) -> Floats:
@@ -223,10 +223,3 @@ def roughness(phi: NDArray[Any], dx: float) -> float:
 def _check_mask(mask: NDArray[Any]) -> None:
     if mask.dtype != np.bool_:
         raise InputError(f"mask has dtype {mask.dtype}: give a boolean one, such as phi > 0.5")
-
-
-def _difference(truth: NDArray[Any], prediction: NDArray[Any]) -> Floats:
-    """prediction - truth in float64; shapes must agree, since broadcasting would hide a mistake."""
-    if np.shape(truth) != np.shape(prediction):
-        raise InputError(f"truth has shape {np.shape(truth)} and prediction {np.shape(prediction)}: they must agree")
-    return np.asarray(prediction, dtype=np.float64) - np.asarray(truth, dtype=np.float64)

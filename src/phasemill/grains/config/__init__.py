@@ -1,0 +1,74 @@
+"""The grains wing's part of the configuration, and its jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import create_model
+
+from phasemill.core.blocks import Block, Job
+from phasemill.grains.config.data import Case, TruthJob
+from phasemill.grains.config.learned import Learn, Marching, MarchJob, Recurrent, StepperJob, UnsupervisedJob
+from phasemill.grains.config.polycrystal import (
+    Crystals,
+    PolycrystalJob,
+    Polycrystals,
+    PolycrystalStepperJob,
+    PolycrystalTruthJob,
+)
+
+
+class Grains(Block):
+    """The grains wing: multi-phase-field grains and networks that learn from the equation alone."""
+
+    shrink_64: Case
+    shrink_64_narrow: Case
+    shrink_128: Case
+    growth_2: Case
+    growth_35: Case
+    growth_driven: Case
+    marching: Marching
+    recurrent: Recurrent
+    shrink_64_learn: Learn
+    shrink_64_narrow_learn: Learn
+    shrink_128_learn: Learn
+    growth_2_learn: Learn
+    growth_35_learn: Learn
+    growth_driven_learn: Learn
+    polycrystal: Polycrystals
+    crystals: Crystals
+
+
+CASES = {
+    "shrink_64": "One grain shrinks",
+    "shrink_64_narrow": "One grain shrinks, narrower interface",
+    "shrink_128": "One grain shrinks, finer grid",
+    "growth_2": "Two grains",
+    "growth_35": "35 grains",
+    "growth_driven": "Driven growth",
+}
+"""The benchmarks of one equation each: truth, march, recurrent network, page."""
+
+
+def _jobs(case: str) -> dict[str, type[Job]]:
+    """The jobs of a benchmark: what they have in common is inherited, their own blocks are named after it."""
+    benchmark = f"grain_{case}"
+    blocks: dict[str, Any] = {case: (Case, ...)}
+    networks = blocks | {f"{case}_learn": (Learn, ...)}
+    jobs: dict[str, type[Job]] = {
+        f"{benchmark}_truth": create_model(f"{case}_truth", __base__=TruthJob, **blocks),
+        f"{benchmark}_march": create_model(f"{case}_march", __base__=MarchJob, **networks),
+        f"{benchmark}_stepper": create_model(f"{case}_stepper", __base__=StepperJob, **networks),
+        benchmark: create_model(case, __base__=UnsupervisedJob, **networks),
+    }
+    for name in (f"{benchmark}_march", f"{benchmark}_stepper", benchmark):
+        jobs[name].benchmark = benchmark
+    jobs[benchmark].title = CASES[case]  # type: ignore[attr-defined]  # of LearningJob
+    return jobs
+
+
+JOBS: dict[str, type[Job]] = {name: job for case in CASES for name, job in _jobs(case).items()} | {
+    "grain_polycrystal_truth": PolycrystalTruthJob,
+    "grain_polycrystal_stepper": PolycrystalStepperJob,
+    "grain_polycrystal": PolycrystalJob,
+}

@@ -1,0 +1,137 @@
+"""The two-phase data sets: explicit truth in float64, stored as float32 frames with radii and energy beside them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phasemill.core import store
+from phasemill.core.provenance import Clock
+from phasemill.core.seeds import branch
+from phasemill.grains.config.data import Case, Discs, RandomDiscs, Start, TruthJob
+from phasemill.grains.initial import discs, draw_radii, place, published_disc
+from phasemill.grains.metrics import diagnostics, extinction_time
+from phasemill.grains.physics import Floats, Medium, stable_dt
+from phasemill.grains.solver import integrate
+
+EQUATION = (
+    "d(phi)/dt = mu sigma [lap(phi) + pi^2/(2 eta^2) (2 phi - 1)] + mu pi/eta sqrt(phi (1 - phi)) dg, 0 <= phi <= 1"
+)
+REFERENCES = "PINN-Phase (equations, benchmarks); Steinbach 2009 (multi-phase field)"
+LONGEST = 1500 / 1499
+"""The paper's time step; ours is as long or shorter, down to an eighth of the stability limit."""
+
+MEASURED = {
+    "energy": "free energy F",
+    "radius": "radius of the volume, sqrt(int phi / pi)",
+    "radius_half": "radius of the area phi > 0.5, all grains together",
+    "radius_visible": "radius of the area phi > 0.05, all grains together",
+    "grains": "number of grains, connected domains of phi > 0.5",
+    "grain_radius": "mean radius of the grains",
+}
+
+log = logging.getLogger("phasemill")
+
+
+def simulate(job: TruthJob, output: Path, *, threads: int = 1) -> None:
+    """Integrate all microstructures of a benchmark and store them; deterministic in `job`."""
+    clock, case = Clock(), job.case
+    medium, times, name = medium_of(case), frame_times(case), output.stem
+    dt = min(LONGEST * (1 + 1e-12), 0.8 * stable_dt(2, medium))
+    runs = []
+    for (label, start), seed in zip(case.starts.items(), branch(job.seed, name, len(case.starts)), strict=True):
+        runs.append(integrate(draw(start, case, seed), times, medium, dt=dt))
+        log.info("%s: %s", name, label)
+    gone = [extinction_time(times, run.frames) for run in runs]
+    attrs = {**describe(case), "title": f"{name}: grains in two phases", "dt": dt}
+    with store.create(output, _coords(case, times, gone), variables(), attrs) as writer:
+        for sim, run in enumerate(runs):
+            found = [diagnostics(phi, medium.dx) for phi in run.frames]
+            columns = {key: np.array([one[key] for one in found]) for key in found[0]}
+            writer.write(sim, phi=run.frames, energy=run.energy, **columns)
+        writer.provenance = clock.record(f"simulate {name}", job.model_dump(), threads=threads)
+
+
+def medium_of(case: Case) -> Medium:
+    """The solver's constants: dx = 1/(cells - 1), as the paper's code has it."""
+    dx = 1 / (case.cells - 1)
+    return Medium(eta=case.eta * dx, mu=case.mu, sigma=case.sigma, dx=dx, dg=case.dg)
+
+
+def frame_times(case: Case) -> Floats:
+    """The times of all frames, the start among them."""
+    return np.linspace(0, case.until, case.frames + 1)
+
+
+def interval_length(case: Case) -> float:
+    """Time between two frames."""
+    return case.until / case.frames
+
+
+def draw(start: Start, case: Case, seed: np.random.SeedSequence) -> Floats:
+    """The initial field of a simulation."""
+    medium, shape = medium_of(case), (case.cells, case.cells)
+    side = case.cells * medium.dx
+    if isinstance(start, RandomDiscs):
+        rng = np.random.default_rng(seed)
+        radii = draw_radii(rng, start.number, start.mean, start.variation)
+        centres = place(rng, radii, np.ones(2), start.gap)
+    elif isinstance(start, Discs):
+        radii = np.array([disc.radius for disc in start.discs])
+        centres = np.array([[disc.x, disc.y] for disc in start.discs])
+    else:
+        return published_disc(case.cells)
+    return discs(shape, medium.dx, centres * side, radii * side, medium.eta)
+
+
+def variables() -> dict[str, store.Variable]:
+    """Fields and diagnostics of a store."""
+    lines = {name: store.Variable(("sim", "time"), "1", text, dtype="float64") for name, text in MEASURED.items()}
+    return {"phi": store.Variable(("sim", "time", "x", "y"), "1", "phase field, 1 in the grains"), **lines}
+
+
+def describe(case: Case) -> dict[str, Any]:
+    """The attributes of a store."""
+    medium = medium_of(case)
+    return {
+        "equation": EQUATION,
+        "scheme": "explicit Euler, projected on 0 <= phi <= 1, float64",
+        "stencil": "5-point Laplacian, periodic; forward differences in the energy",
+        "boundary": "periodic",
+        "dx": medium.dx,
+        "eta": medium.eta,
+        "eta_over_dx": case.eta,
+        "mu": case.mu,
+        "sigma": case.sigma,
+        "dg": case.dg,
+        "interval": interval_length(case),
+        "dtype": "float32",
+        "references": REFERENCES,
+    }
+
+
+def load(dataset: xr.Dataset) -> NDArray[np.float32]:
+    """All frames: (sim, time, x, y)."""
+    return np.asarray(dataset["phi"].values, np.float32)
+
+
+def _coords(case: Case, times: Floats, gone: list[float]) -> xr.Dataset:
+    def line(values: Any, dim: str, long_name: str) -> xr.DataArray:
+        return xr.DataArray(values, dims=(dim,), attrs={"units": "1", "long_name": long_name})
+
+    centres, names = np.arange(case.cells) / (case.cells - 1), tuple(case.starts)
+    return xr.Dataset(
+        coords={
+            "time": line(times, "time", "time"),
+            "sim": line(np.arange(len(names)), "sim", "simulation"),
+            "x": line(centres, "x", "x coordinate"),
+            "y": line(centres, "y", "y coordinate"),
+            "start": store.flags(names, names, "sim", "initial microstructure"),
+            "extinction": line(gone, "sim", "first frame's time without phi > 0.5; nan where it has one to the end"),
+        }
+    )

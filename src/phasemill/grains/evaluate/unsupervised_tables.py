@@ -1,0 +1,142 @@
+"""Words, tables and claims of a benchmark's page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from phasemill.grains.config.data import Case
+
+Scores = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Method -> scores of its seeds."""
+
+HOURS = ("grain_shrink_64", "grain_shrink_128", "grain_growth_2", "grain_growth_35")
+"""Benchmarks whose cost the paper gives."""
+NETWORKS = ("feed-forward", "recurrent", "hybrid")
+
+
+def middle(scores: Scores, method: str, name: str) -> float:
+    """The median over the seeds."""
+    return float(np.median([one[name] for one in scores[method]]))
+
+
+def answer(scores: Scores) -> str:
+    """The sentence on top of a page, about the first microstructure."""
+    feed, own, both = (middle(scores, method, "mse") for method in NETWORKS)
+    still = middle(scores, "no motion", "mse")
+    return (
+        f"The mean square error over all frames is {feed:.2g} for the feed-forward network, {own:.2g} for the "
+        f"recurrent one and {both:.2g} for their mixture (no motion: {still:.2g}). Its radius is off by "
+        f"{100 * middle(scores, 'hybrid', 'radius_error'):.2g} % on average."
+    )
+
+
+def headline(benchmark: str, scores: Scores, costs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The large numbers."""
+    return [
+        {
+            "label": "MSE, hybrid", "value": middle(scores, "hybrid", "mse"), "note": "median of the seeds",
+            "claim": f"grains.{benchmark}.mse" if benchmark == "grain_shrink_64" else "",
+        },
+        {
+            "label": "worst frame", "value": middle(scores, "hybrid", "mse_worst"), "note": "hybrid, median",
+            "claim": "",
+        },
+        {
+            "label": "error of R(0.05)", "value": middle(scores, "hybrid", "radius_visible_error"),
+            "note": "largest of all frames, in lengths of the box", "claim": "",
+        },
+        {
+            "label": "training, CPU minutes", "value": spent(costs) / 60, "note": "both networks, mean of the seeds",
+            "claim": f"grains.{benchmark}.hours" if benchmark in HOURS else "",
+        },
+    ]  # fmt: skip
+
+
+def spent(costs: Mapping[str, Any]) -> float:
+    """Seconds to train a pair of networks."""
+    return float(np.mean(costs["march"]) + np.mean(costs["stepper"]))
+
+
+def claims(
+    benchmark: str, scores: Scores, costs: Mapping[str, Any], runs: Mapping[str, Any]
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Values by claim, and the notes beside them; benchmarks without a paper make none."""
+    found, notes = {}, {}
+    if benchmark in HOURS:
+        found["hours"] = spent(costs) / 3600
+        notes["hours"] = (
+            f"{spent(costs) / 60:.2g} CPU minutes on one core; the solver's truth of all frames takes "
+            f"{1e3 * costs['truth']:.2g} ms, a roll-out of the recurrent network "
+            f"{1e3 * float(np.mean(costs['rollout'])):.2g} ms: no number of reuses pays the training back here."
+        )
+    if benchmark == "grain_shrink_64":
+        gammas = [run["gamma"][-1] for run in runs.values()]
+        seeds = ", ".join(format(one["mse"], ".2g") for one in scores["hybrid"])
+        others = "; ".join(f"{name} {middle(scores, name, 'mse'):.2g}" for name in scores if name != "hybrid")
+        found["mse"] = middle(scores, "hybrid", "mse")
+        notes["mse"] = f"Seeds: {seeds}. {others}."
+        found["intervals"] = middle(scores, "Crank-Nicolson, exact", "mse")
+        found["gamma"] = float(np.median(gammas)) - 0.9
+        found["smoother"] = middle(scores, "recurrent", "roughness") / middle(scores, "feed-forward", "roughness")
+        notes["gamma"] = f"From 0.9 to {', '.join(f'{gamma:.3f}' for gamma in gammas)}."
+        notes["smoother"] = "Sum of |second differences| of R_v(t), recurrent over feed-forward; median of the seeds."
+    if benchmark in ("grain_growth_2", "grain_growth_35"):
+        found["radius"] = middle(scores, "hybrid", "radius_error")
+    names = {name: f"grains.{benchmark}.{name}" for name in found}
+    return {names[name]: value for name, value in found.items()}, {names[name]: notes[name] for name in notes}
+
+
+def tables(
+    scores: Mapping[str, Scores], costs: Mapping[str, Any], case: Case, cards: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Errors by method for each microstructure, and what the networks cost."""
+    columns = [
+        "method", "MSE", "worst frame", "error of R_v", "largest error of R(0.05)", "error of F", "residual",
+        "seconds",
+    ]  # fmt: skip
+    keys = ("mse", "mse_worst", "radius_error", "radius_visible_error", "energy_error", "residual")
+    found = [
+        {
+            "title": f"Errors, {start}",
+            "columns": columns,
+            "rows": [
+                [
+                    method,
+                    *(middle(one, method, key) for key in keys),
+                    None if one[method][0]["seconds"] is None else middle(one, method, "seconds"),
+                ]
+                for method in one
+            ],
+            "note": (
+                f"Over {case.frames + 1} frames, the first among them; medians over the seeds. R_v: radius of the "
+                "volume, mean relative error; R(0.05): the paper's radius, in lengths; F relative to its start; "
+                "residual: rms over all intervals; seconds: of the roll-out, one core."
+            ),
+        }
+        for start, one in scores.items()
+    ]
+    march, stepper = cards["march"]["runs"], cards["stepper"]["runs"]
+    found.append(
+        {
+            "title": "Trainings",
+            "columns": [
+                "training", "iterations", "intervals solved", "largest residual", "seconds", "recurrent: steps",
+                "residual", "seconds ", "gamma",
+            ],
+            "rows": [
+                [
+                    name, sum(run["iterations"]), sum(run["solved"]), max(run["residual"]), run["seconds"],
+                    stepper[name]["steps"], stepper[name]["residual"], stepper[name]["seconds"],
+                    stepper[name]["gamma"][-1],
+                ]
+                for name, run in march.items()
+            ],
+            "note": (
+                f"Feed-forward network first, of {case.frames} intervals; the truth takes {costs['truth']:.2g} s."
+            ),
+        }
+    )  # fmt: skip
+    return found

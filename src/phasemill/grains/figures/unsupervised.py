@@ -1,0 +1,84 @@
+"""Figures of a benchmark: fields, radii, errors, losses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from phasemill.core import figures, store
+from phasemill.core.files import read_json
+
+NETWORKS = ("feed-forward", "recurrent", "hybrid")
+
+
+def unsupervised(folder: Path, output: Path) -> list[figures.Entry]:
+    """Strips of each microstructure, R(t) and F(t), errors by frame, and the trainings."""
+    metrics = read_json(folder / "metrics.json")["metrics"]
+    fields = store.open_dataset(folder / "fields.zarr")
+    entries = [_strip(output, fields, sim, start) for sim, start in enumerate(metrics["starts"])]
+    return [*entries, _radii(output, metrics), _errors(output, metrics), _trainings(output, metrics)]
+
+
+def _strip(output: Path, fields: Any, sim: int, start: str) -> figures.Entry:
+    kept = np.linspace(0, fields.sizes["time"] - 1, 6).round().astype(int)
+    chosen = fields.isel(sim=sim, time=kept)
+    methods = store.meanings(fields["method"])
+    rows = {"truth": chosen.truth.values, "network": chosen.prediction.isel(method=methods.index("hybrid")).values}
+    view = figures.strip(rows, [round(float(time), 1) for time in chosen.time])
+    title = f"Truth, network and difference: {start}"
+    return figures.entry(output, f"fields_{start}", view, title, "Hybrid network of the first seed, from its own past.")
+
+
+@figures.style()
+def _radii(output: Path, metrics: dict[str, Any]) -> figures.Entry:
+    figure, axes = figures.figure(1, 3, height=3.0)
+    start, times = metrics["starts"][0], metrics["times"]
+    scores, truth = metrics["scores"][start], metrics["truth"][start]
+    quantities = (("radius_visible", "R(0.05)"), ("radius", "radius of the volume"), ("energy", "free energy F"))
+    for ax, (name, label) in zip(axes[0], quantities, strict=True):
+        ax.plot(times, truth[name], color=figures.INK, linewidth=3, alpha=0.35, label="truth")
+        for number, method in enumerate(NETWORKS):
+            ax.plot(times, scores[method][0][name], color=figures.PALETTE[number], linewidth=1.2, label=method)
+        ax.set(xlabel="t", ylabel=label)
+    axes[0, 0].legend()
+    return figures.entry(output, "radii", figure, "Radii and energy", f"{start}, first seed.")
+
+
+@figures.style()
+def _errors(output: Path, metrics: dict[str, Any]) -> figures.Entry:
+    starts = metrics["starts"]
+    figure, axes = figures.figure(1, len(starts), height=3.4, sharey=True)
+    for ax, start in zip(axes[0], starts, strict=True):
+        for number, (method, runs) in enumerate(metrics["scores"][start].items()):
+            if method == "zero field":
+                continue
+            style = "-" if method in NETWORKS else ":"
+            for seed, run in enumerate(runs):
+                label = method if seed == 0 else None
+                values = np.maximum(run["mse_by_frame"][1:], 1e-12)
+                ax.plot(
+                    metrics["times"][1:], values, style, color=figures.PALETTE[number % 6], linewidth=1.2, label=label
+                )
+        ax.set(yscale="log", xlabel="t", title=start)
+    axes[0, 0].set_ylabel("mean square error")
+    axes[0, -1].legend(fontsize="x-small")
+    return figures.entry(output, "errors", figure, "Error by frame", "One line per seed; dotted: without training.")
+
+
+@figures.style()
+def _trainings(output: Path, metrics: dict[str, Any]) -> figures.Entry:
+    figure, axes = figures.figure(1, 3, height=3.0)
+    residual, steps, gamma = axes[0]
+    for number, (name, run) in enumerate(metrics["march"].items()):
+        colour, own = figures.PALETTE[number % 6], metrics["stepper"][name]
+        residual.plot(np.arange(1, len(run["residual"]) + 1), run["residual"], color=colour, linewidth=1.2, label=name)
+        steps.plot([row["step"] for row in own["curve"]], [row["residual"] for row in own["curve"]], color=colour)
+        gamma.plot(np.arange(1, len(own["gamma"]) + 1), own["gamma"], color=colour)
+    residual.set(yscale="log", xlabel="interval", ylabel="rms residual, feed-forward")
+    steps.set(yscale="log", xlabel="step", ylabel="rms residual of the roll-out, recurrent")
+    gamma.set(xlabel="roll-out", ylabel="gamma")
+    residual.legend(fontsize="x-small")
+    caption = "The residual of an interval is zero exactly at the solution of Crank-Nicolson with the obstacle."
+    return figures.entry(output, "trainings", figure, "Trainings", caption)

@@ -1,0 +1,164 @@
+"""Training of a recurrent network on polycrystals: the equation and the first frames are all that it sees.
+
+Every grain goes through the same network with its own phase field and force, so that the grains may be numbered in any
+way and there may be any number of them; the projection on the simplex makes them one microstructure. Windows begin at
+frames of the network's own roll-outs, which get longer as the training goes on.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from phasemill.core import loop, store
+from phasemill.core.provenance import Clock, config_hash
+from phasemill.core.run import write_history
+from phasemill.core.seeds import branch
+from phasemill.core.weights import save_model
+from phasemill.grains.config.learned import Recurrent
+from phasemill.grains.config.polycrystal import Crystals, PolycrystalStepperJob
+from phasemill.grains.march import cosine
+from phasemill.grains.network import SCALE, State, Stepper
+from phasemill.grains.polycrystal_dataset import medium_of
+from phasemill.grains.simplex import Phases, project
+
+
+def step(network: Stepper, phi: Tensor, force: Tensor, state: State) -> tuple[Tensor, State]:
+    """The fields (batch, phase, x, y) after an interval; each phase has a state of its own."""
+    g, state = network(phi.flatten(0, 1), force.flatten(0, 1), state)
+    return project(phi + SCALE * g.view_as(phi)), state
+
+
+def rollout(network: Stepper, phi: Tensor, intervals: int, phases: Phases) -> Iterator[tuple[Tensor, State, float]]:
+    """Each following field with its state and mean square residual."""
+    state = network.at_rest(phi.flatten(0, 1))
+    for _ in range(intervals):
+        force = phases.pinned_force(phi)
+        found, state = step(network, phi, force, state)
+        residual = phases.residual(found, phi + force / 2)
+        phi = found
+        yield phi, state, float(residual.detach().square().mean())
+
+
+class Places(nn.Module):
+    """Where windows begin: frames of roll-outs with the weights of some steps ago, which alone go into checkpoints."""
+
+    reach: Tensor
+
+    def __init__(self, network: Stepper, starts: Tensor, phases: Phases) -> None:
+        super().__init__()
+        self.behind = copy.deepcopy(network).requires_grad_(False)
+        self.starts, self.phases = starts, phases
+        self.register_buffer("reach", torch.zeros((), dtype=torch.int64))
+        self.frames: list[tuple[Tensor, State]] = []
+
+    def refresh(self, network: Stepper, reach: int) -> None:
+        """Roll out again, `reach` intervals, with the present weights."""
+        self.behind.load_state_dict(network.state_dict())
+        self.reach.fill_(reach)
+        self.frames = []
+
+    @torch.no_grad()
+    def draw(self, rng: np.random.Generator) -> tuple[Tensor, State]:
+        """All polycrystals at one interval of their roll-outs."""
+        if not self.frames:
+            first = (self.starts, self.behind.at_rest(self.starts.flatten(0, 1)))
+            found = rollout(self.behind, self.starts, int(self.reach), self.phases)
+            self.frames = [first, *((phi, state) for phi, state, _ in found)]
+        return self.frames[int(rng.integers(len(self.frames)))]
+
+
+def train(
+    job: PolycrystalStepperJob, data: Path, output: Path, *, checkpoints: Path, history: Path, threads: int, device: str
+) -> None:
+    """Train the networks of all seeds."""
+    torch.set_num_threads(threads)
+    clock, where = Clock(), loop.pick_device(device)
+    dataset, digest, spec = store.open_dataset(data), store.digest(data), job.model_dump()
+    chosen = [sim for sim, split in enumerate(store.meanings(dataset["split"])) if split == "train"]
+    starts = torch.from_numpy(np.stack([dataset["phi"][sim, 0].values for sim in chosen]).astype(np.float32)).to(where)
+    wanted = job.polycrystal
+    phases = Phases.of(medium_of(wanted), wanted.until / wanted.frames)
+    trained, facts, rows = networks(job), {}, []
+    for (name, network), seed in zip(trained.items(), branch(job.seed, "grain_polycrystal", len(trained)), strict=True):
+        assert isinstance(network, Stepper)
+        number = int(seed.generate_state(1)[0])
+        torch.manual_seed(number)
+        fresh = Stepper(job.recurrent.cell, job.recurrent.channels).to(where)
+        place = {
+            "checkpoints": checkpoints / name,
+            "key": config_hash({"run": name, "job": spec, "data": digest}),
+            "history": checkpoints / name / "history.csv",
+        }
+        result = fit(fresh, starts, phases, job.recurrent, job.crystals, number, f"polycrystal {name}", place)
+        network.load_state_dict(fresh.state_dict())
+        facts[name] = {
+            "seconds": round(result.seconds, 2),
+            "steps": result.step,
+            "best_step": result.best_step,
+            "residual": result.best,
+            "curve": [{key: row[key] for key in ("step", "loss", "residual", "seconds")} for row in result.rows],
+        }
+        rows += [{"run": name, **row} for row in result.rows]
+    write_history(history, rows)
+    card = {
+        "kind": "polycrystal",
+        "runs": facts,
+        "spec": spec,
+        "data_digest": digest,
+        "provenance": clock.record("train grain_polycrystal_stepper", spec, threads=threads, device=str(where)),
+    }
+    save_model(output, trained, card)
+
+
+def networks(job: Any) -> nn.ModuleDict:
+    """The untrained networks of all seeds."""
+    settings = job.recurrent
+    return nn.ModuleDict(
+        {f"seed_{number}": Stepper(settings.cell, settings.channels) for number in range(job.crystals.seeds)}
+    )
+
+
+def fit(
+    network: Stepper, starts: Tensor, phases: Phases, settings: Recurrent, crystals: Crystals, seed: int, label: str,
+    place: dict[str, Any],
+) -> loop.Result:  # fmt: skip
+    """Train one network; kept are the weights whose roll-outs from the first frames have the least residual."""
+    places = Places(network, starts, phases)
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda index: cosine(index, crystals.steps))
+
+    def one(index: int) -> dict[str, float]:
+        if index % settings.refresh == 0:
+            grown = crystals.length * 2 * index // crystals.steps
+            places.refresh(network, min(crystals.length, grown))
+        phi, state = places.draw(loop.rng(seed, index))
+        optimizer.zero_grad()
+        total = torch.zeros(())
+        for _ in range(settings.window):
+            force = phases.pinned_force(phi)
+            found, state = step(network, phi, force, state)
+            total = total + phases.energy(found, phi + force / 2).mean()
+            phi = found.detach()
+        loss = total / settings.window / SCALE**2
+        loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        return {"loss": float(loss.detach())}
+
+    def validate() -> dict[str, float]:
+        with torch.no_grad():
+            squares = [square for *_, square in rollout(network, starts, crystals.length, phases)]
+        return {"residual": float(np.sqrt(np.mean(squares)))}
+
+    return loop.train(
+        loop.Training({"network": network, "places": places}, optimizer, schedule), one, steps=crystals.steps,
+        every=max(1, crystals.steps // 10), seed=seed, validate=validate, monitor="residual",
+        select_after=crystals.steps // 2, label=label, **place,
+    )  # fmt: skip
