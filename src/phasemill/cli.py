@@ -110,13 +110,15 @@ def evaluate(
         "tokens": tokens,
         "history": history,
         "compare": compare,
-        "recorded": recorded or None,
         "device": device,
     }
     extra = _fitting(name, job, given)
+    from phasemill.core import recorded as records
     from phasemill.report import claims
 
+    kept = records.load(recorded or [])
     metrics = job(_parse(name, spec), data, output, threads=threads, **extra)
+    records.append(metrics, kept)
     command = f"snakemake -c all {name} --config scale={scale}"
     notes, bands = metrics.pop("claim_notes", None), metrics.pop("claim_bands", None)
     claims.write(output / "claims.csv", metrics["claims"], scale, command, notes, bands)
@@ -266,7 +268,7 @@ def record(
     output: Annotated[Path, typer.Option("--output", "-o", help="results/recorded/WING/BENCHMARK_NAME.json")],
 ) -> None:
     """Keep the numbers of a long run in a small file, which later pages of its benchmark show as recorded."""
-    from phasemill.spinodal.recorded import keep
+    from phasemill.core.recorded import keep
 
     typer.echo(keep(folder, output))
 

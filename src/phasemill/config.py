@@ -31,6 +31,7 @@ JOBS: dict[str, type[Job]] = {name: job for jobs in WINGS.values() for name, job
 WING_OF = {name: wing for wing, jobs in WINGS.items() for name in jobs}
 
 GRAIN_CASES = [f"grain_{case}" for case in grains.CASES]
+TRANSFER_ROUTES = grains.ROUTES
 
 # Every evaluation is a benchmark: a named target, a folder results/{scale}/{wing}/{benchmark}/ and a page.
 BENCHMARKS = {name: WING_OF[name] for name, job in JOBS.items() if job.verb == "evaluate"}

@@ -9,12 +9,12 @@ import sys
 import numpy as np
 import pytest
 
-from phasemill.core import store
+from phasemill.core import recorded, store
 from phasemill.core.errors import InputError
 from phasemill.core.files import read_json, write_json
 from phasemill.core.weights import save_model
 from phasemill.report import claims
-from phasemill.spinodal import long_dataset, recorded
+from phasemill.spinodal import long_dataset
 from phasemill.spinodal.config.data import Medium as GridMedium
 from phasemill.spinodal.config.long import CoarseningJob, EnsembleJob, EnsembleTruthJob, LongJob
 from phasemill.spinodal.evaluate.coarse_energy import interface_energies, lamella_energy, refined_energies

@@ -14,7 +14,7 @@ from phasemill.core import store
 from phasemill.core.errors import InputError
 from phasemill.core.run import Interrupted
 from phasemill.core.weights import load_model
-from phasemill.grains import train_march, train_stepper
+from phasemill.grains import library, train_march, train_stepper
 from phasemill.grains.config.learned import MarchJob, StepperJob
 from phasemill.grains.dataset import interval_length, medium_of, simulate
 from phasemill.grains.gate import gate
@@ -104,3 +104,25 @@ def test_the_data_set(tmp_path: Path) -> None:
     assert found.attrs["interval"] == pytest.approx(30.02)
     assert interval_length(march.case) == pytest.approx(30.02)
     assert medium_of(march.case).eta == pytest.approx(7 / 63)
+
+
+def test_networks_that_come_with_phasemill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 0 steps the shipped networks are taken, with the facts of their training; what does not fit is refused."""
+    march, stepper, data = jobs(tmp_path)
+    places = {"checkpoints": tmp_path / "checkpoints", "history": tmp_path / "history.csv", "threads": 1}
+    train_march.train(march, data, tmp_path / "march.safetensors", **places, device="cpu")  # type: ignore[arg-type]
+    monkeypatch.setattr(library, "WEIGHTS", tmp_path)
+    one, two = tmp_path / "grain_shrink_64.safetensors", tmp_path / "two.safetensors"
+    extra = {**places, "device": "cpu", "start": tmp_path / "march.safetensors"}
+    untrained = stepper.model_copy(update={"shrink_64_learn": stepper.learn.model_copy(update={"steps": 0})})
+    with pytest.raises(InputError, match="no networks of grain_shrink_64 come with phasemill; train it yourself"):
+        train_stepper.train(untrained, data, two, **extra)  # type: ignore[arg-type]
+    train_stepper.train(stepper, data, one, **extra)  # type: ignore[arg-type]
+    train_stepper.train(untrained, data, two, **extra)  # type: ignore[arg-type]
+    trained, taken = (train_stepper.hybrids(stepper.case, stepper.learn, stepper.recurrent) for _ in range(2))
+    first, second = load_model(one, trained), load_model(two, taken)
+    assert all(torch.equal(a, b) for a, b in zip(trained.parameters(), taken.parameters(), strict=True))
+    assert second["runs"]["published_0"]["shipped"] == first["provenance"]
+    wider = untrained.model_copy(update={"recurrent": stepper.recurrent.model_copy(update={"channels": 8})})
+    with pytest.raises(InputError, match="have 12 channels and the cell gru"):
+        train_stepper.train(wider, data, two, **extra)  # type: ignore[arg-type]

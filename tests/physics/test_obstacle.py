@@ -38,7 +38,7 @@ def radius_above(phi: NDArray[np.float64], threshold: float) -> float:
     return float(np.sqrt((phi > threshold).mean() / np.pi))
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (5, 12), (13, 7), (6, 5, 9), (8, 8, 8)])
+@pytest.mark.parametrize("shape", [(8, 8), (5, 12), (13, 7), (32, 6), (6, 5, 9), (8, 8, 8)])
 @pytest.mark.parametrize("dg", [0.0, 1.5])
 def test_kernel_is_the_formula(shape: tuple[int, ...], dg: float) -> None:
     phi, medium = np.random.default_rng(1).random(shape), Medium(eta=4.0, mu=0.7, sigma=1.3, dx=0.9, dg=dg)
@@ -108,9 +108,16 @@ def test_a_sphere_shrinks_twice_as_fast() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ratio", "energy", "profile"), [(4, 0.9704, 0.038), (7, 0.9916, 2.3e-3), (10, 0.9958, 6.2e-3), (15, 0.9982, 5e-4)]
+    ("ratio", "energy", "profile", "inside"),
+    [
+        (4, 0.9704, 0.038, 2),
+        (7, 0.9916, 2.3e-3, 6),
+        (10, 0.9958, 6.2e-3, 8),
+        (15, 0.9982, 5e-4, 14),
+        (30, 0.9995, 7e-4, 28),
+    ],
 )
-def test_a_flat_interface_has_the_energy_sigma(ratio: int, energy: float, profile: float) -> None:
+def test_a_flat_interface_has_the_energy_sigma(ratio: int, energy: float, profile: float, inside: int) -> None:
     medium, cells = Medium(eta=float(ratio), mu=1.0, sigma=1.0), 8 * ratio
     x = np.arange(cells) - cells / 2 + 0.5
     start = np.repeat(physics.profile(cells / 4 - np.abs(x), medium.eta)[:, None], 4, axis=1)
@@ -118,6 +125,7 @@ def test_a_flat_interface_has_the_energy_sigma(ratio: int, energy: float, profil
     solver.advance(4000 * solver.dt)
     assert physics.free_energy(solver.phi, medium) / 8 == pytest.approx(energy, abs=2e-4)
     assert np.abs(solver.phi - start).max() < 1.5 * profile
+    assert np.count_nonzero((solver.phi[:, 0] > 0) & (solver.phi[:, 0] < 1)) == 2 * inside
 
 
 def test_energy_is_lost_as_the_rate_says() -> None:
@@ -167,17 +175,19 @@ def test_a_driven_front_moves_with_mu_dg() -> None:
     assert order == pytest.approx(2.0, abs=0.3)
 
 
-@pytest.mark.parametrize(("radius", "grows"), [(16.0, False), (26.0, True)])
-def test_a_disc_grows_above_the_critical_radius(radius: float, grows: bool) -> None:
-    """R' = mu (dg - sigma/R): the critical radius is sigma/dg = 20."""
+def test_a_disc_grows_above_the_critical_radius() -> None:
+    """R' = mu (dg - sigma/R): shrinks below sigma/dg = 20, grows above, and R' is linear in 1/R."""
     medium = Medium(eta=10.0, mu=1.0, sigma=1.0, dg=0.05)
-    phi = disc((96, 96), 1.0, np.full(2, 47.5), radius, 10.0)
-    times = np.linspace(0, 60.0, 7)
-    radii = radius_of_volume(integrate(phi, times, medium).frames, 1.0)
-    speed = np.polyfit(times[1:], radii[1:], 1)[0]
-    assert (speed > 0) == grows
-    mean = radii[1:].mean()
-    assert speed == pytest.approx(medium.mu * (medium.dg - medium.sigma / mean), rel=0.06)
+    times, means, speeds = np.linspace(0, 40.0, 9), [], []
+    for radius in (12.0, 16.0, 19.0, 21.0, 24.0, 32.0):
+        phi = disc((112, 112), 1.0, np.full(2, 55.5), radius, 10.0)
+        radii = radius_of_volume(integrate(phi, times, medium).frames, 1.0)[2:]
+        means.append(radii.mean())
+        speeds.append(np.polyfit(times[2:], radii, 1)[0])
+        assert (speeds[-1] > 0) == (radius > medium.sigma / medium.dg)
+    slope, constant = np.polyfit(1 / np.array(means), speeds, 1)
+    assert constant == pytest.approx(medium.mu * medium.dg, rel=0.02)
+    assert slope == pytest.approx(-medium.mu * medium.sigma, rel=0.03)
 
 
 def test_floors_of_implicit_steps() -> None:

@@ -50,5 +50,5 @@ def test_make_targets_and_benchmarks_that_it_names_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"(?<![a-z])make ([a-z][a-z-]*)", README)) - {"it"}:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-    named = set(re.findall(r"\b(?:transport|spinodal)_[a-z_]+\b", README))
+    named = set(re.findall(r"\b(?:transport|spinodal|grains?)_[a-z_0-9]+\b", README))
     assert {name for name in named if not name.endswith("_evaluate")} <= set(config.TARGETS)

@@ -43,6 +43,33 @@ def minutes(benchmark):
     )
 
 
+def options(*names):
+    """Params function: the inputs of these names as options of the command line, one for each file."""
+
+    def words(wildcards, input):
+        found = []
+        for name in names:
+            files = input.get(name, [])
+            for path in [files] if isinstance(files, str) else files:
+                found += [f"--{name}", path]
+        return found
+
+    return words
+
+
+def recorded(benchmark):
+    """Tracked numbers of longer runs of a benchmark, shown on its page as recorded."""
+    folder = Path("results/recorded") / settings.BENCHMARKS[benchmark]
+    longer = tuple(
+        name for name in settings.BENCHMARKS if name.startswith(f"{benchmark}_")
+    )
+    return sorted(
+        str(path)
+        for path in folder.glob(f"{benchmark}_*.json")
+        if not path.name.startswith(longer)
+    )
+
+
 def short(wildcards, attempt):
     """Resource function: run time of a small job, in minutes, within the partition's limit."""
     return CONFIG.within_limit(10 * attempt)

@@ -1,18 +1,18 @@
 # The grains wing: obstacle phase fields -> Zarr -> networks trained on the equation alone -> roll-outs.
 
-# The benchmarks of one equation each: truth -> march -> gate -> recurrent network -> page.
-for case in settings.GRAIN_CASES:
+# Data sets.
+for dataset in settings.GRAIN_CASES + ["grain_polycrystal", "grains_unseen"]:
 
     rule:
         name:
-            f"{case}_truth_simulate"
+            f"{dataset}_truth_simulate"
         output:
-            zarr=directory(data_path(f"{case}_truth")),
-            manifest=data_path(f"{case}_truth").replace(".zarr", ".json"),
+            zarr=directory(data_path(f"{dataset}_truth")),
+            manifest=data_path(f"{dataset}_truth").replace(".zarr", ".json"),
         log:
-            f"logs/{{scale}}/grains/simulate_{case}_truth.log",
+            f"logs/{{scale}}/grains/simulate_{dataset}_truth.log",
         benchmark:
-            f"logs/{{scale}}/grains/simulate_{case}_truth.tsv"
+            f"logs/{{scale}}/grains/simulate_{dataset}_truth.tsv"
         priority: 2
         conda:
             "../../environment.yml"
@@ -20,51 +20,19 @@ for case in settings.GRAIN_CASES:
         resources:
             **site(),
             mem_mb=memory(2000),
-            runtime=minutes(case),
+            runtime=minutes(dataset),
         params:
-            job=f"{case}_truth",
-            spec=spec(f"{case}_truth"),
+            job=f"{dataset}_truth",
+            spec=spec(f"{dataset}_truth"),
             threads=1,
         shell:
             "python -m phasemill simulate {params.job} --spec {params.spec:q} --output {output.zarr}"
             " --threads {params.threads} > {log} 2>&1"
 
-    # The feed-forward network marches through the intervals; it goes on from its checkpoint when run again.
-    rule:
-        name:
-            f"{case}_march_train"
-        input:
-            zarr=ancient(data_path(f"{case}_truth")),
-            manifest=data_path(f"{case}_truth").replace(".zarr", ".json"),
-        output:
-            model=result_path(case, "march.safetensors"),
-            history=result_path(case, "march_history.csv"),
-        log:
-            f"logs/{{scale}}/grains/train_{case}_march.log",
-        benchmark:
-            f"logs/{{scale}}/grains/train_{case}_march.tsv"
-        priority: 1
-        conda:
-            "../../environment.yml"
-        threads: 1
-        resources:
-            **site(),
-            mem_mb=memory(3000),
-            runtime=minutes(case),
-        params:
-            job=f"{case}_march",
-            spec=spec(f"{case}_march"),
-            checkpoints=lambda wildcards, output: output.model.replace(
-                ".safetensors", "_checkpoints"
-            ),
-            threads=1,
-            device=CONFIG.device,
-        shell:
-            "python -m phasemill train {params.job} --spec {params.spec:q} --data {input.zarr}"
-            " --checkpoints {params.checkpoints} --history {output.history} --output {output.model}"
-            " --threads {params.threads} --device {params.device} > {log} 2>&1"
 
-    # The feed-forward network is validated before the recurrent one is trained on it.
+# The feed-forward network of a benchmark is validated before a recurrent one is trained on it.
+for case in settings.GRAIN_CASES:
+
     rule:
         name:
             f"{case}_gate"
@@ -84,21 +52,58 @@ for case in settings.GRAIN_CASES:
         shell:
             "python -m phasemill gate {input} --output {output} > {log} 2>&1"
 
+
+def march_of(case):
+    """What a recurrent network learns from, once it has passed the gate."""
+    return {
+        "start": result_path(case, "march.safetensors"),
+        "gate": result_path(case, "gate.json"),
+    }
+
+
+def parents_of(stage):
+    """The networks that a transfer stage begins with."""
+    parent = settings.TRANSFER_ROUTES[stage].parent
+    trainings = (
+        [f"grains_transfer_{parent}"]
+        if parent in settings.TRANSFER_ROUTES
+        else [f"grain_{parent}_march", f"grain_{parent}_stepper"]
+    )
+    return {"parents": [result_path(*settings.MODELS[name]) for name in trainings]}
+
+
+# Trainings: job -> the data set that it learns from, and the files that it begins with.
+GRAIN_TRAININGS = {
+    **{f"{case}_march": (case, {}) for case in settings.GRAIN_CASES},
+    **{f"{case}_stepper": (case, march_of(case)) for case in settings.GRAIN_CASES},
+    "grain_polycrystal_stepper": ("grain_polycrystal", {}),
+    "grains_cells_networks": ("grain_shrink_64", march_of("grain_shrink_64")),
+    "grains_gradnorm_networks": ("grain_shrink_64", {}),
+    **{
+        f"grains_transfer_{stage}": (f"grain_{route.case}", parents_of(stage))
+        for stage, route in settings.TRANSFER_ROUTES.items()
+    },
+}
+
+# Each goes on from its checkpoint when run again.
+for training, (dataset, begun) in GRAIN_TRAININGS.items():
+
     rule:
         name:
-            f"{case}_stepper_train"
+            f"{training}_train"
         input:
-            zarr=ancient(data_path(f"{case}_truth")),
-            manifest=data_path(f"{case}_truth").replace(".zarr", ".json"),
-            march=result_path(case, "march.safetensors"),
-            gate=result_path(case, "gate.json"),
+            **begun,
+            zarr=ancient(data_path(f"{dataset}_truth")),
+            manifest=data_path(f"{dataset}_truth").replace(".zarr", ".json"),
         output:
-            model=result_path(case, "stepper.safetensors"),
-            history=result_path(case, "stepper_history.csv"),
+            model=result_path(*settings.MODELS[training]),
+            history=result_path(*settings.MODELS[training]).replace(
+                ".safetensors", "_history.csv"
+            ),
         log:
-            f"logs/{{scale}}/grains/train_{case}_stepper.log",
+            f"logs/{{scale}}/grains/train_{training}.log",
         benchmark:
-            f"logs/{{scale}}/grains/train_{case}_stepper.tsv"
+            f"logs/{{scale}}/grains/train_{training}.tsv"
         priority: 1
         conda:
             "../../environment.yml"
@@ -106,143 +111,87 @@ for case in settings.GRAIN_CASES:
         resources:
             **site(),
             mem_mb=memory(4000),
-            runtime=minutes(case),
+            runtime=minutes(settings.MODELS[training][0]),
         params:
-            job=f"{case}_stepper",
-            spec=spec(f"{case}_stepper"),
+            job=training,
+            spec=spec(training),
+            begun=options("start", "parents"),
             checkpoints=lambda wildcards, output: output.model.replace(
                 ".safetensors", "_checkpoints"
             ),
             threads=1,
             device=CONFIG.device,
         shell:
-            "python -m phasemill train {params.job} --spec {params.spec:q} --data {input.zarr} --start {input.march}"
+            "python -m phasemill train {params.job} --spec {params.spec:q} --data {input.zarr} {params.begun}"
             " --checkpoints {params.checkpoints} --history {output.history} --output {output.model}"
             " --threads {params.threads} --device {params.device} > {log} 2>&1"
 
+
+# Evaluations: benchmark -> its data set and the trainings that it scores.
+GRAIN_EVALUATIONS = {
+    **{
+        case: (case, [f"{case}_march", f"{case}_stepper"])
+        for case in settings.GRAIN_CASES
+    },
+    "grain_polycrystal": ("grain_polycrystal", ["grain_polycrystal_stepper"]),
+    "grains_unseen": ("grains_unseen", ["grain_shrink_64_stepper"]),
+    "grains_cells": ("grain_shrink_64", ["grains_cells_networks"]),
+    "grains_gradnorm": ("grain_shrink_64", ["grains_gradnorm_networks"]),
+    "grains_transfer": (None, None),  # the stages that its scale trains
+}
+
+
+def scored(evaluation):
+    """Input function: data set and models of an evaluation."""
+    dataset, trainings = GRAIN_EVALUATIONS[evaluation]
+
+    def found(wildcards):
+        stages = CONFIG.at(wildcards.scale).grains.transfer.stages
+        case = dataset or f"grain_{settings.TRANSFER_ROUTES[stages[0]].case}"
+        jobs = trainings or [f"grains_transfer_{stage}" for stage in stages]
+        zarr = data_path(f"{case}_truth", wildcards.scale)
+        return {
+            "zarr": ancient(zarr),
+            "manifest": zarr.replace(".zarr", ".json"),
+            "models": [
+                result_path(*settings.MODELS[job], wildcards.scale) for job in jobs
+            ],
+        }
+
+    return found
+
+
+for evaluation in GRAIN_EVALUATIONS:
+
     rule:
         name:
-            f"{case}_evaluate"
+            f"{evaluation}_evaluate"
         input:
-            zarr=ancient(data_path(f"{case}_truth")),
-            manifest=data_path(f"{case}_truth").replace(".zarr", ".json"),
-            models=[
-                result_path(case, f"{network}.safetensors")
-                for network in ("march", "stepper")
-            ],
+            unpack(scored(evaluation)),
+            recorded=recorded(evaluation),
         output:
-            fields=directory(result_path(case, "fields.zarr")),
-            manifest=result_path(case, "fields.json"),
-            metrics=result_path(case, "metrics.json"),
-            claims=result_path(case, "claims.csv"),
-            provenance=result_path(case, "provenance.json"),
+            fields=directory(result_path(evaluation, "fields.zarr")),
+            manifest=result_path(evaluation, "fields.json"),
+            metrics=result_path(evaluation, "metrics.json"),
+            claims=result_path(evaluation, "claims.csv"),
+            provenance=result_path(evaluation, "provenance.json"),
         log:
-            f"logs/{{scale}}/grains/{case}.log",
+            f"logs/{{scale}}/grains/{evaluation}.log",
         benchmark:
-            f"logs/{{scale}}/grains/{case}.tsv"
+            f"logs/{{scale}}/grains/{evaluation}.tsv"
         conda:
             "../../environment.yml"
         threads: 1
         resources:
             **site(),
             mem_mb=memory(3000),
-            runtime=minutes(case),
+            runtime=minutes(evaluation),
         params:
-            job=case,
-            spec=spec(case),
-            models=lambda wildcards, input: [
-                word for model in input.models for word in ("--models", model)
-            ],
+            job=evaluation,
+            spec=spec(evaluation),
+            given=options("models", "recorded"),
             folder=lambda wildcards, output: os.path.dirname(output.metrics),
             threads=1,
         shell:
-            "python -m phasemill evaluate {params.job} --spec {params.spec:q} --data {input.zarr} {params.models}"
+            "python -m phasemill evaluate {params.job} --spec {params.spec:q} --data {input.zarr} {params.given}"
             " --output {params.folder} --scale {wildcards.scale} --threads {params.threads} > {log} 2>&1"
-
-
-# Polycrystals: truth -> recurrent network -> page.
-rule grain_polycrystal_truth_simulate:
-    output:
-        zarr=directory(data_path("grain_polycrystal_truth")),
-        manifest=data_path("grain_polycrystal_truth").replace(".zarr", ".json"),
-    log:
-        "logs/{scale}/grains/simulate_grain_polycrystal_truth.log",
-    benchmark:
-        "logs/{scale}/grains/simulate_grain_polycrystal_truth.tsv"
-    priority: 2
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        **site(),
-        mem_mb=memory(2000),
-        runtime=minutes("grain_polycrystal"),
-    params:
-        spec=spec("grain_polycrystal_truth"),
-        threads=1,
-    shell:
-        "python -m phasemill simulate grain_polycrystal_truth --spec {params.spec:q} --output {output.zarr}"
-        " --threads {params.threads} > {log} 2>&1"
-
-
-rule grain_polycrystal_stepper_train:
-    input:
-        zarr=ancient(data_path("grain_polycrystal_truth")),
-        manifest=data_path("grain_polycrystal_truth").replace(".zarr", ".json"),
-    output:
-        model=result_path("grain_polycrystal", "stepper.safetensors"),
-        history=result_path("grain_polycrystal", "stepper_history.csv"),
-    log:
-        "logs/{scale}/grains/train_grain_polycrystal_stepper.log",
-    benchmark:
-        "logs/{scale}/grains/train_grain_polycrystal_stepper.tsv"
-    priority: 1
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        **site(),
-        mem_mb=memory(4000),
-        runtime=minutes("grain_polycrystal"),
-    params:
-        spec=spec("grain_polycrystal_stepper"),
-        checkpoints=lambda wildcards, output: output.model.replace(
-            ".safetensors", "_checkpoints"
-        ),
-        threads=1,
-        device=CONFIG.device,
-    shell:
-        "python -m phasemill train grain_polycrystal_stepper --spec {params.spec:q} --data {input.zarr}"
-        " --checkpoints {params.checkpoints} --history {output.history} --output {output.model}"
-        " --threads {params.threads} --device {params.device} > {log} 2>&1"
-
-
-rule grain_polycrystal_evaluate:
-    input:
-        zarr=ancient(data_path("grain_polycrystal_truth")),
-        manifest=data_path("grain_polycrystal_truth").replace(".zarr", ".json"),
-        model=result_path("grain_polycrystal", "stepper.safetensors"),
-    output:
-        fields=directory(result_path("grain_polycrystal", "fields.zarr")),
-        manifest=result_path("grain_polycrystal", "fields.json"),
-        metrics=result_path("grain_polycrystal", "metrics.json"),
-        claims=result_path("grain_polycrystal", "claims.csv"),
-        provenance=result_path("grain_polycrystal", "provenance.json"),
-    log:
-        "logs/{scale}/grains/grain_polycrystal.log",
-    benchmark:
-        "logs/{scale}/grains/grain_polycrystal.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        **site(),
-        mem_mb=memory(3000),
-        runtime=minutes("grain_polycrystal"),
-    params:
-        spec=spec("grain_polycrystal"),
-        folder=lambda wildcards, output: os.path.dirname(output.metrics),
-        threads=1,
-    shell:
-        "python -m phasemill evaluate grain_polycrystal --spec {params.spec:q} --data {input.zarr} --models {input.model}"
-        " --output {params.folder} --scale {wildcards.scale} --threads {params.threads} > {log} 2>&1"

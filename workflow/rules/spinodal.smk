@@ -114,12 +114,7 @@ for evaluation, (dataset, trainings) in {
                 if evaluation in ("spinodal_size", "spinodal_shapes")
                 else []
             ),
-            # tracked numbers of long runs, shown on the page as recorded
-            recorded=sorted(
-                map(
-                    str, Path("results/recorded/spinodal").glob(f"{evaluation}_*.json")
-                )
-            ),
+            recorded=recorded(evaluation),
         output:
             fields=directory(result_path(evaluation, "fields.zarr")),
             manifest=result_path(evaluation, "fields.json"),
@@ -140,18 +135,9 @@ for evaluation, (dataset, trainings) in {
         params:
             job=evaluation,
             spec=spec(evaluation),
-            models=lambda wildcards, input: [
-                word for model in input.models for word in ("--models", model)
-            ],
-            compare=lambda wildcards, input: [
-                word for metrics in input.compare for word in ("--compare", metrics)
-            ],
-            recorded=lambda wildcards, input: [
-                word for record in input.recorded for word in ("--recorded", record)
-            ],
+            given=options("models", "compare", "recorded"),
             folder=lambda wildcards, output: os.path.dirname(output.metrics),
             threads=2 if evaluation == "spinodal_speed" else 1,
         shell:
-            "python -m phasemill evaluate {params.job} --spec {params.spec:q} --data {input.zarr} {params.models}"
-            " {params.compare} {params.recorded}"
+            "python -m phasemill evaluate {params.job} --spec {params.spec:q} --data {input.zarr} {params.given}"
             " --output {params.folder} --scale {wildcards.scale} --threads {params.threads} > {log} 2>&1"

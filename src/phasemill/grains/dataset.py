@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from phasemill.core import store
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
-from phasemill.grains.config.data import Case, Discs, RandomDiscs, Start, TruthJob
-from phasemill.grains.initial import discs, draw_radii, place, published_disc
+from phasemill.grains.config.data import Case, Discs, Hole, RandomDiscs, Square, Start, TruthJob
+from phasemill.grains.initial import disc, discs, draw_radii, place, published_disc, square
 from phasemill.grains.metrics import diagnostics, extinction_time
 from phasemill.grains.physics import Floats, Medium, stable_dt
 from phasemill.grains.solver import integrate
@@ -82,8 +82,12 @@ def draw(start: Start, case: Case, seed: np.random.SeedSequence) -> Floats:
         radii = draw_radii(rng, start.number, start.mean, start.variation)
         centres = place(rng, radii, np.ones(2), start.gap)
     elif isinstance(start, Discs):
-        radii = np.array([disc.radius for disc in start.discs])
-        centres = np.array([[disc.x, disc.y] for disc in start.discs])
+        radii = np.array([one.radius for one in start.discs])
+        centres = np.array([[one.x, one.y] for one in start.discs])
+    elif isinstance(start, Square):
+        return square(shape, medium.dx, np.array([start.x, start.y]) * side, start.side * side, medium.eta)
+    elif isinstance(start, Hole):
+        return 1 - disc(shape, medium.dx, np.array([start.x, start.y]) * side, start.radius * side, medium.eta)
     else:
         return published_disc(case.cells)
     return discs(shape, medium.dx, centres * side, radii * side, medium.eta)

@@ -28,13 +28,25 @@ def published_disc(cells: int = 64) -> Floats:
 
 def disc(shape: tuple[int, ...], dx: float, centre: NDArray[Any], radius: float, eta: float) -> Floats:
     """phi of a disc or ball by its distance in the periodic box, `centre` and `radius` as lengths."""
-    axes = [np.arange(n) * dx for n in shape]
-    squares: Any = 0.0
-    for axis, (x, at, n) in enumerate(zip(axes, centre, shape, strict=True)):
-        apart = np.abs(x - at) % (n * dx)
-        nearest = np.minimum(apart, n * dx - apart)
-        squares = squares + nearest.reshape([-1 if a == axis else 1 for a in range(len(shape))]) ** 2
+    squares = sum(one**2 for one in _apart(shape, dx, centre))
     return profile(radius - np.sqrt(squares), eta)
+
+
+def square(shape: tuple[int, ...], dx: float, centre: NDArray[Any], side: float, eta: float) -> Floats:
+    """phi of a square or cube with sharp corners, by its distance in the periodic box; `side` is a length."""
+    beyond = np.stack(np.broadcast_arrays(*(one - side / 2 for one in _apart(shape, dx, centre))))
+    outside = np.sqrt((np.maximum(beyond, 0) ** 2).sum(axis=0))
+    return profile(-np.minimum(beyond.max(axis=0), 0) - outside, eta)
+
+
+def _apart(shape: tuple[int, ...], dx: float, centre: NDArray[Any]) -> list[Floats]:
+    """Along each axis the distance of each cell from a point of the periodic box, to be broadcast."""
+    found = []
+    for axis, (n, at) in enumerate(zip(shape, centre, strict=True)):
+        apart = np.abs(np.arange(n) * dx - at) % (n * dx)
+        nearest = np.minimum(apart, n * dx - apart)
+        found.append(nearest.reshape([-1 if a == axis else 1 for a in range(len(shape))]))
+    return found
 
 
 def discs(shape: tuple[int, ...], dx: float, centres: NDArray[Any], radii: NDArray[Any], eta: float) -> Floats:

@@ -1,11 +1,14 @@
 """Explicit steps of the two-phase obstacle model: the compiled twin of `physics.euler_step`.
 
-A box is held flat, row after row, with one ghost cell around it and rows padded to whole vectors. The stencil is then
-a few constant offsets, and one long loop covers all rows at once; what it writes into ghosts is overwritten.
+The first axis of a box is cut into as many blocks as a vector has numbers, and the cells with the same place in their
+blocks lie side by side: (place, y[, z], block). Every neighbour of a vector of cells is then a whole vector itself, on
+its own cache line. With one ghost cell around, the stencil is a few constant offsets, and one long loop covers all
+rows of a place at once; what it writes into ghosts is overwritten.
 """
 
 from __future__ import annotations
 
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -15,69 +18,83 @@ from phasemill.core.kernels import kernel
 
 ONE = np.uint64(1)
 """Indices are unsigned: numba then omits the wrap of negative ones, without which no loop here would use vectors."""
-LANE = 8
-"""Row strides are multiples of this many numbers."""
+LINE = 64
+"""Bytes of a cache line, and of the longest vector."""
 ANYHOW = {"nnan", "nsz", "contract"}
 """min and max become single instructions when no number is nan; fields are checked before they get here."""
 
 
 @kernel
-def fill(y: Any, shape: Any, strides: Any) -> None:
-    """The ghosts: a periodic copy along each axis, the later axes including the ghosts of the earlier ones."""
-    for axis in range(len(shape)):
-        cells, step = shape[axis], strides[axis]
-        other, others = 1 - axis, 1
-        if len(shape) == 3:
-            other, others = (1, 2) if axis == 0 else (0, 2) if axis == 1 else (0, 1)
-        for i in range(shape[other] + 2):
-            for j in range(shape[others] + 2 if len(shape) == 3 else 1):
-                start = i * strides[other] + (j * strides[others] if len(shape) == 3 else 0)
-                y[start] = y[start + cells * step]
-                y[start + (cells + 1) * step] = y[start + step]
-
-
-@kernel(fastmath=ANYHOW)  # type: ignore[untyped-decorator]  # numba has no types
-def step_2d(y: Any, out: Any, first: Any, last: Any, stride: Any, c: Any) -> None:
-    """out = clip(c0 y + c1 around + c2 + c3 sqrt(y (1 - y))), first <= k < last; around: of four neighbours."""
-    own, near, constant, driving = c
-    zero, one = y.dtype.type(0), y.dtype.type(1)
-    if driving == zero:
-        for k in range(first, last):
-            value = own * y[k] + near * ((y[k - ONE] + y[k + ONE]) + (y[k - stride] + y[k + stride])) + constant
-            out[k] = min(max(value, zero), one)
-    else:
-        for k in range(first, last):
-            value = own * y[k] + near * ((y[k - ONE] + y[k + ONE]) + (y[k - stride] + y[k + stride])) + constant
-            value += driving * np.sqrt(max(y[k] * (one - y[k]), zero))
-            out[k] = min(max(value, zero), one)
-
-
-@kernel(fastmath=ANYHOW)  # type: ignore[untyped-decorator]  # numba has no types
-def step_3d(y: Any, out: Any, first: Any, last: Any, stride: Any, plane: Any, c: Any) -> None:
-    """As `step_2d`, with six neighbours."""
-    own, near, constant, driving = c
-    zero, one = y.dtype.type(0), y.dtype.type(1)
-    for k in range(first, last):
-        around = (y[k - ONE] + y[k + ONE]) + (y[k - stride] + y[k + stride]) + (y[k - plane] + y[k + plane])
-        value = own * y[k] + near * around + constant
-        if driving != zero:
-            value += driving * np.sqrt(max(y[k] * (one - y[k]), zero))
-        out[k] = min(max(value, zero), one)
+def wrap(y: Any, start: Any, cells: Any, step: Any) -> None:
+    """The two ghosts of a line of cells, `step` numbers each: periodic copies."""
+    for k in range(step):
+        y[start + k] = y[start + cells * step + k]
+        y[start + (cells + ONE) * step + k] = y[start + step + k]
 
 
 @kernel
-def march(y: Any, out: Any, shape: Any, strides: Any, c: Any, steps: Any) -> None:
+def fill(y: Any, box: Any, strides: Any) -> None:
+    """All ghosts. Along the first axis each block goes on in the next one, the last in the first."""
+    plane, lanes = strides[0], strides[-1]
+    last, beyond = box[0] * plane, (box[0] + ONE) * plane
+    for k in range(ONE, plane):
+        y[k] = y[last + k - ONE]
+    for k in range(ONE, plane):
+        y[beyond + k - ONE] = y[plane + k]
+    for k in range(np.uint64(0), plane, lanes):
+        y[k] = y[last + k + lanes - ONE]
+        y[beyond + k + lanes - ONE] = y[plane + k]
+    for i in range(ONE, box[0] + ONE):
+        wrap(y, i * plane, box[1], strides[1])
+        if len(box) == 3:
+            for j in range(ONE, box[1] + ONE):
+                wrap(y, i * plane + j * strides[1], box[2], lanes)
+
+
+@kernel(fastmath=ANYHOW)  # type: ignore[untyped-decorator]  # numba has no types
+def moved(phi: Any, ends: Any, sides: Any, c: Any, driving: Any) -> Any:
+    """clip(c0 phi + c1 (ends + sides) + c2 + driving sqrt(phi (1 - phi))), ends + sides: the sum of the neighbours.
+
+    driving: None where there is no such force; the square root is then not compiled.
+    """
+    own, near, constant = c
+    zero, one = type(phi)(0), type(phi)(1)
+    value = constant + own * phi + near * ends + near * sides
+    if driving is not None:
+        value += driving * np.sqrt(max(phi * (one - phi), zero))
+    return min(max(value, zero), one)
+
+
+@kernel(fastmath=ANYHOW)  # type: ignore[untyped-decorator]  # numba has no types
+def step_2d(y: Any, out: Any, place: Any, strides: Any, c: Any, driving: Any) -> None:
+    """Two places at once, whose cells are neighbours: loads limit the speed, and two of ten are saved so."""
+    plane, lanes = strides
+    for k in range(place * plane, (place + ONE) * plane):
+        behind, here, ahead, beyond = y[k - plane], y[k], y[k + plane], y[k + plane + plane]
+        out[k] = moved(here, behind + ahead, y[k - lanes] + y[k + lanes], c, driving)
+        out[k + plane] = moved(ahead, here + beyond, y[k + plane - lanes] + y[k + plane + lanes], c, driving)
+
+
+@kernel(fastmath=ANYHOW)  # type: ignore[untyped-decorator]  # numba has no types
+def step_3d(y: Any, out: Any, place: Any, strides: Any, c: Any, driving: Any) -> None:
+    """As `step_2d`, one place after the other."""
+    plane, row, lanes = strides
+    for k in range(place * plane + row, (place + ONE) * plane - row):
+        sides = (y[k - lanes] + y[k + lanes]) + (y[k - row] + y[k + row])
+        out[k] = moved(y[k], y[k - plane] + y[k + plane], sides, c, driving)
+
+
+@kernel
+def march(y: Any, out: Any, box: Any, strides: Any, c: Any, driving: Any, steps: Any) -> None:
     """`steps` explicit steps; the last one is in `y` if their number is even, else in `out`."""
-    first, last = np.uint64(0), np.uint64(0)
-    for axis in range(len(shape)):
-        first += strides[axis]
-        last += shape[axis] * strides[axis]
     for _ in range(steps):
-        fill(y, shape, strides)
-        if len(shape) == 2:
-            step_2d(y, out, first, last + ONE, strides[0], c)
+        fill(y, box, strides)
+        if len(box) == 2:
+            for place in range(ONE, box[0] + ONE, ONE + ONE):
+                step_2d(y, out, place, strides, c, driving)
         else:
-            step_3d(y, out, first, last + ONE, strides[1], strides[0], c)
+            for place in range(ONE, box[0] + ONE):
+                step_3d(y, out, place, strides, c, driving)
         y, out = out, y
 
 
@@ -130,23 +147,39 @@ def neighbours(shape: tuple[int, ...]) -> NDArray[np.int32]:
     return np.ascontiguousarray(np.stack(sides, axis=1))
 
 
-def strides(shape: tuple[int, ...]) -> tuple[np.uint64, ...]:
-    """Numbers from one cell to the next along each axis, in a field with its ghosts."""
-    row = -(-(shape[-1] + 2) // LANE) * LANE
-    found = (row, 1) if len(shape) == 2 else (row * (shape[1] + 2), row, 1)
-    return tuple(np.uint64(n) for n in found)
+class Layout:
+    """How fields of one shape and precision lie in memory."""
 
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        self.type = np.dtype(dtype)
+        self.lanes = gcd(shape[0], LINE // self.type.itemsize)
+        self.inner = (shape[0] // self.lanes, *shape[1:])
+        steps = [self.lanes]
+        for n in reversed(shape[1:]):
+            steps.insert(0, steps[0] * (n + 2))
+        self.box = tuple(np.uint64(n) for n in self.inner)
+        """Cells along each axis, along the first one those of a block."""
+        self.strides = tuple(np.uint64(n) for n in steps)
+        """Numbers from one cell to the next along each axis."""
 
-def allocate(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-    """Zeros for a field with its ghosts, flat, on a cache line."""
-    kind, size = np.dtype(dtype), (shape[0] + 2) * int(strides(shape)[0])
-    raw = np.zeros(size + 64 // kind.itemsize, kind)
-    offset = (-raw.ctypes.data % 64) // kind.itemsize
-    return raw[offset : offset + size]
+    def allocate(self) -> NDArray[Any]:
+        """Zeros for a field, flat, on a cache line; one more place than it has, since `step_2d` takes two at once."""
+        size, line = (self.inner[0] + 3) * int(self.strides[0]), LINE // self.type.itemsize
+        raw = np.zeros(size + line, self.type)
+        start = -raw.ctypes.data % LINE // self.type.itemsize
+        return raw[start : start + size]
 
+    def _cells(self, y: NDArray[Any]) -> NDArray[Any]:
+        """A view (block, place, y[, z]) without the ghosts."""
+        full = y.reshape(-1, *(n + 2 for n in self.inner[1:]), self.lanes)
+        inside = full[tuple(slice(1, n + 1) for n in self.inner)]
+        return np.moveaxis(inside, -1, 0)
 
-def cells(y: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """The cells of a field without its ghosts, a view of the box's own shape."""
-    row = int(strides(shape)[-2])
-    full = y.reshape(*(n + 2 for n in shape[:-1]), row)
-    return full[(slice(1, -1),) * (len(shape) - 1) + (slice(1, shape[-1] + 1),)]
+    def write(self, phi: NDArray[Any], y: NDArray[Any]) -> None:
+        """A field of the box's own shape into y."""
+        self._cells(y)[...] = phi.reshape(self.lanes, *self.inner)
+
+    def read(self, y: NDArray[Any]) -> NDArray[Any]:
+        """The field of the box's own shape, a copy."""
+        cells = self._cells(y)
+        return np.ascontiguousarray(cells).reshape(-1, *self.inner[1:])

@@ -37,24 +37,28 @@ def value_of(ids: Any, values: Any, count: Any, cell: Any, phase: Any) -> float:
 
 
 @kernel
-def gather(ids: Any, count: Any, neighbours: Any, cell: Any, found: Any) -> int:
-    """Phases of a cell and its neighbours into `found`; their number, or -1 where they are too many."""
+def gather(
+    ids: Any, values: Any, count: Any, neighbours: Any, cell: Any, local: Any, own: Any, around: Any
+) -> int:  # fmt: skip
+    """Phases of a cell and its neighbours, phi of each in the cell and its sum over the neighbours.
+
+    Returns the number of phases, or -1 where they are too many.
+    """
     n = count[cell]
     for slot in range(n):
-        found[slot] = ids[cell, slot]
+        local[slot], own[slot], around[slot] = ids[cell, slot], values[cell, slot], 0.0
     for side in range(neighbours.shape[1]):
         other = neighbours[cell, side]
         for slot in range(count[other]):
-            phase, known = ids[other, slot], False
-            for k in range(n):
-                if found[k] == phase:
-                    known = True
-                    break
-            if not known:
+            phase, k = ids[other, slot], 0
+            while k < n and local[k] != phase:
+                k += 1
+            if k == n:
                 if n == LOCAL:
                     return -1
-                found[n] = phase
+                local[n], own[n], around[n] = phase, 0.0, 0.0
                 n += 1
+            around[k] += values[other, slot]
     return int(n)
 
 
@@ -89,21 +93,18 @@ def advance(
     per_area, obstacle, force, dt = numbers
     sides = neighbours.shape[1]
     local = np.empty(LOCAL, ids.dtype)
-    own, potential, x, order = np.empty(LOCAL), np.empty(LOCAL), np.empty(LOCAL), np.empty(LOCAL)
+    own, around, potential = np.empty(LOCAL), np.empty(LOCAL), np.empty(LOCAL)
+    x, order = np.empty(LOCAL), np.empty(LOCAL)
     same_sigma, same_mu = sigma.shape[0] == 1, mu.shape[0] == 1
     for number in range(len(active)):
         cell = active[number]
-        n = gather(ids, count, neighbours, cell, local)
+        n = gather(ids, values, count, neighbours, cell, local, own, around)
         if n < 0:
             return int(cell)
         present = 0
         for k in range(n):
-            around = 0.0
-            for side in range(sides):
-                around += value_of(ids, values, count, neighbours[cell, side], local[k])
-            own[k] = value_of(ids, values, count, cell, local[k])
             present += own[k] > 0
-            potential[k] = per_area * (around - sides * own[k]) + obstacle * own[k]
+            potential[k] = per_area * (around[k] - sides * own[k]) + obstacle * own[k]
         if not same_sigma:  # x serves as room for I
             for k in range(n):
                 x[k] = potential[k]
@@ -124,12 +125,11 @@ def advance(
                 for m in range(n):
                     if m != k:
                         rate += mu[local[k], local[m]] / n * (potential[k] - potential[m])
-            if present > 1 and own[k] > 0:
-                for m in range(n):
-                    if m != k and own[m] > 0:
-                        pair = mu[0, 0] if same_mu else mu[local[k], local[m]]
-                        gain = g[local[m]] - g[local[k]]
-                        rate += 2.0 / present * pair * force * np.sqrt(own[k] * own[m]) * gain
+            for m in range(n):
+                gain = g[local[m]] - g[local[k]]
+                if gain != 0.0 and own[k] > 0 and own[m] > 0:
+                    pair = mu[0, 0] if same_mu else mu[local[k], local[m]]
+                    rate += 2.0 / present * pair * force * np.sqrt(own[k] * own[m]) * gain
             x[k] = own[k] + dt * rate
         project(x, order, n)
         kept = 0
@@ -187,15 +187,15 @@ def energy(ids: Any, values: Any, count: Any, neighbours: Any, active: Any, sigm
     Gradients are forward differences along each axis. numbers: 4/eta, (eta/pi)^2 / dx^2.
     """
     scale, gradient = numbers
-    local = np.empty(LOCAL, ids.dtype)
+    local, own, around = np.empty(LOCAL, ids.dtype), np.empty(LOCAL), np.empty(LOCAL)
     total = 0.0
     for number in range(len(active)):
         cell = active[number]
-        n = gather(ids, count, neighbours, cell, local)
+        n = gather(ids, values, count, neighbours, cell, local, own, around)
         for k in range(n):
-            here = value_of(ids, values, count, cell, local[k])
+            here = own[k]
             for m in range(k):
-                there = value_of(ids, values, count, cell, local[m])
+                there = own[m]
                 density = here * there
                 for side in range(1, neighbours.shape[1], 2):
                     ahead = neighbours[cell, side]

@@ -47,12 +47,16 @@ class Polycrystal:
         self.neighbours = neighbours(self.shape)
         self.ids, self.values, self.count = compress(phi.reshape(self.number, cells))
         self.stamps, self.stamp = np.zeros(cells, np.int32), 0
+        # room for new lists, kept: arrays of this size would be mapped anew in every step
+        slots = (cells, phases.SLOTS)
+        self.fresh = (np.empty(slots, np.int32), np.empty(slots), np.empty(cells, np.int8))
+        self.rooms = np.empty((2, cells), np.int32)
         self.active = self._mark(np.arange(cells, dtype=np.int32))
         self.steps = 0
 
     def _mark(self, cells: NDArray[np.int32]) -> NDArray[np.int32]:
         self.stamp += 1
-        found = np.empty(min(len(self.count), len(cells) * (1 + self.neighbours.shape[1])), np.int32)
+        found: NDArray[np.int32] = self.rooms[self.stamp % 2]
         n = phases.mark(self.ids, self.count, self.neighbours, cells, self.stamps, self.stamp, found)
         return found[:n]
 
@@ -62,16 +66,14 @@ class Polycrystal:
         dt, medium = duration / steps, self.medium
         numbers = (1 / medium.dx**2, (np.pi / medium.eta) ** 2, np.pi / medium.eta, dt)
         for _ in range(steps):
-            n = len(self.active)
-            fresh = (np.empty((n, phases.SLOTS), np.int32), np.empty((n, phases.SLOTS)), np.empty(n, np.int8))
             full = phases.advance(
-                self.ids, self.values, self.count, self.neighbours, self.active, *fresh, self.sigma, self.mu, self.g,
-                numbers,
+                self.ids, self.values, self.count, self.neighbours, self.active, *self.fresh, self.sigma, self.mu,
+                self.g, numbers,
             )  # fmt: skip
             if full >= 0:
                 where = tuple(int(i) for i in np.unravel_index(full, self.shape))
                 raise InputError(f"more than {phases.SLOTS} grains meet in cell {where}: refine the grid or lower eta")
-            phases.commit(self.ids, self.values, self.count, self.active, *fresh)
+            phases.commit(self.ids, self.values, self.count, self.active, *self.fresh)
             self.active = self._mark(self.active)
             self.steps += 1
 

@@ -36,6 +36,12 @@ def simulate(job: PolycrystalTruthJob, output: Path, *, threads: int = 1) -> Non
         "area": store.Variable(("sim", "time", "grain"), "1", "area of each grain", dtype="float64"),
         "energy": store.Variable(("sim", "time"), "1", "free energy F", dtype="float64"),
         "grains": store.Variable(("sim", "time"), "1", "number of grains with an area", dtype="float64"),
+        "extinction": store.Variable(
+            ("sim", "grain"),
+            "1",
+            "first frame's time without the grain; nan where it lives to the end",
+            dtype="float64",
+        ),
     }
     with store.create(output, _coords(wanted, times), variables, describe(wanted)) as writer:
         for sim, seed in enumerate(seeds):
@@ -56,11 +62,13 @@ def follow(wanted: Polycrystals, medium: Medium, times: Floats, rng: np.random.G
         area.append(crystal.volumes)
         energy.append(crystal.energy)
     areas = np.array(area)
+    gone = areas <= 0
     return {
         "phi": np.array(phi),
         "area": areas,
         "energy": np.array(energy),
         "grains": (areas > 0).sum(axis=1).astype(float),
+        "extinction": np.where(gone.any(axis=0), times[gone.argmax(axis=0)], np.nan),
     }
 
 

@@ -46,24 +46,25 @@ class Euler:
                 f"dt is {dt:g}: explicit steps are stable for 0 < dt <= dx^2/(2 d mu sigma) = {limit:.3g} here; beyond "
                 "it a checkerboard grows that the obstacle hides; lower dt"
             )
-        self.medium, self.shape, self.type = medium, phi.shape, np.dtype(dtype).type
-        self.box = tuple(np.uint64(n) for n in phi.shape)
-        self.fields = [kernels.allocate(phi.shape, dtype) for _ in range(2)]
-        kernels.cells(self.fields[0], phi.shape)[...] = phi
+        self.medium, self.layout, self.dimensions = medium, kernels.Layout(phi.shape, dtype), phi.ndim
+        self.fields = [self.layout.allocate() for _ in range(2)]
+        self.layout.write(phi, self.fields[0])
         self.steps = 0
 
     @property
     def phi(self) -> NDArray[Any]:
-        """The field at the time reached, a view."""
-        return kernels.cells(self.fields[0], self.shape)
+        """The field at the time reached."""
+        return self.layout.read(self.fields[0])
 
     def advance(self, duration: float) -> None:
         """March on by `duration`, in equal steps of at most dt."""
         steps = ceil(duration / self.dt * (1 - 1e-9))
         dt, medium = duration / steps, self.medium
         near, reaction = medium.mu * medium.sigma * dt / medium.dx**2, dt * medium.reaction
-        numbers = (1 - 2 * len(self.shape) * near + 2 * reaction, near, -reaction, dt * medium.driving)
-        kernels.march(*self.fields, self.box, kernels.strides(self.shape), tuple(map(self.type, numbers)), steps)
+        number = self.layout.type.type
+        c = tuple(number(one) for one in (1 - 2 * self.dimensions * near + 2 * reaction, near, -reaction))
+        driving = number(dt * medium.driving) if medium.dg else None
+        kernels.march(*self.fields, self.layout.box, self.layout.strides, c, driving, steps)
         self.steps += steps
         if steps % 2:
             self.fields.reverse()

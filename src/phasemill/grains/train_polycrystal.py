@@ -8,6 +8,7 @@ frames of the network's own roll-outs, which get longer as the training goes on.
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ from phasemill.core.seeds import branch
 from phasemill.core.weights import save_model
 from phasemill.grains.config.learned import Recurrent
 from phasemill.grains.config.polycrystal import Crystals, PolycrystalStepperJob
+from phasemill.grains.library import fill
 from phasemill.grains.march import cosine
 from phasemill.grains.network import SCALE, State, Stepper
 from phasemill.grains.polycrystal_dataset import medium_of
 from phasemill.grains.simplex import Phases, project
+from phasemill.grains.train_march import cpu_seconds
 
 
 def step(network: Stepper, phi: Tensor, force: Tensor, state: State) -> tuple[Tensor, State]:
@@ -66,18 +69,21 @@ class Places(nn.Module):
 
     @torch.no_grad()
     def draw(self, rng: np.random.Generator) -> tuple[Tensor, State]:
-        """All polycrystals at one interval of their roll-outs."""
+        """One polycrystal at one interval of its roll-out."""
         if not self.frames:
             first = (self.starts, self.behind.at_rest(self.starts.flatten(0, 1)))
             found = rollout(self.behind, self.starts, int(self.reach), self.phases)
             self.frames = [first, *((phi, state) for phi, state, _ in found)]
-        return self.frames[int(rng.integers(len(self.frames)))]
+        phi, state = self.frames[int(rng.integers(len(self.frames)))]
+        chosen = int(rng.integers(len(phi)))
+        phases = slice(chosen * phi.shape[1], (chosen + 1) * phi.shape[1])
+        return phi[chosen : chosen + 1], tuple(part[phases] for part in state)
 
 
 def train(
     job: PolycrystalStepperJob, data: Path, output: Path, *, checkpoints: Path, history: Path, threads: int, device: str
 ) -> None:
-    """Train the networks of all seeds."""
+    """Train the networks of all seeds; 0 steps take the shipped ones."""
     torch.set_num_threads(threads)
     clock, where = Clock(), loop.pick_device(device)
     dataset, digest, spec = store.open_dataset(data), store.digest(data), job.model_dump()
@@ -85,8 +91,12 @@ def train(
     starts = torch.from_numpy(np.stack([dataset["phi"][sim, 0].values for sim in chosen]).astype(np.float32)).to(where)
     wanted = job.polycrystal
     phases = Phases.of(medium_of(wanted), wanted.until / wanted.frames)
-    trained, facts, rows = networks(job), {}, []
-    for (name, network), seed in zip(trained.items(), branch(job.seed, "grain_polycrystal", len(trained)), strict=True):
+    trained, rows = networks(job), []
+    facts: dict[str, Any] = {}
+    if not job.crystals.steps:
+        facts = fill(job.benchmark, trained, lambda settings: Stepper(settings.cell, settings.channels))
+    seeds = branch(job.seed, "grain_polycrystal", len(trained))
+    for (name, network), seed in zip(trained.items(), seeds, strict=True) if job.crystals.steps else ():
         assert isinstance(network, Stepper)
         number = int(seed.generate_state(1)[0])
         torch.manual_seed(number)
@@ -100,9 +110,9 @@ def train(
         network.load_state_dict(fresh.state_dict())
         facts[name] = {
             "seconds": round(result.seconds, 2),
+            "cpu": cpu_seconds(result),
             "steps": result.step,
-            "best_step": result.best_step,
-            "residual": result.best,
+            "residual": result.rows[-1]["residual"],
             "curve": [{key: row[key] for key in ("step", "loss", "residual", "seconds")} for row in result.rows],
         }
         rows += [{"run": name, **row} for row in result.rows]
@@ -129,12 +139,13 @@ def fit(
     network: Stepper, starts: Tensor, phases: Phases, settings: Recurrent, crystals: Crystals, seed: int, label: str,
     place: dict[str, Any],
 ) -> loop.Result:  # fmt: skip
-    """Train one network; kept are the weights whose roll-outs from the first frames have the least residual."""
+    """Train one network; the rate falls to nothing, the last weights are kept."""
     places = Places(network, starts, phases)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda index: cosine(index, crystals.steps))
 
     def one(index: int) -> dict[str, float]:
+        begun = time.process_time()
         if index % settings.refresh == 0:
             grown = crystals.length * 2 * index // crystals.steps
             places.refresh(network, min(crystals.length, grown))
@@ -150,7 +161,7 @@ def fit(
         loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        return {"loss": float(loss.detach())}
+        return {"loss": float(loss.detach()), "cpu": time.process_time() - begun}
 
     def validate() -> dict[str, float]:
         with torch.no_grad():
@@ -159,6 +170,6 @@ def fit(
 
     return loop.train(
         loop.Training({"network": network, "places": places}, optimizer, schedule), one, steps=crystals.steps,
-        every=max(1, crystals.steps // 10), seed=seed, validate=validate, monitor="residual",
-        select_after=crystals.steps // 2, label=label, **place,
+        every=max(1, crystals.steps // 10), seed=seed, validate=validate,
+        label=label, **place,
     )  # fmt: skip

@@ -18,24 +18,20 @@ import torch
 from torch import Tensor, nn
 
 from phasemill.core import loop, store
-from phasemill.core.errors import InputError
 from phasemill.core.provenance import Clock, config_hash
 from phasemill.core.run import write_history
-from phasemill.core.weights import load_model, read_card, save_model
+from phasemill.core.weights import load_model, save_model
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.learned import Learn, Recurrent, StepperJob
 from phasemill.grains.dataset import load
+from phasemill.grains.library import fill
 from phasemill.grains.march import March, cosine
 from phasemill.grains.network import SCALE, State, Stepper, advance
 from phasemill.grains.train_march import cpu_seconds, interval_of, marches, runs
 from phasemill.grains.variation import Interval
 
-MIXING = 8
-"""Roll-outs through which gamma is trained."""
 GAMMA = 0.9
-"""Its first value, the paper's."""
-WEIGHTS = Path(__file__).parent / "weights"
-"""Networks that come with phasemill, a file for each benchmark, as this module's training writes them."""
+"""First value of gamma, the paper's."""
 
 
 class Pool(nn.Module):
@@ -89,7 +85,7 @@ def train(
     job: StepperJob, data: Path, output: Path, *, checkpoints: Path, history: Path, threads: int, device: str,
     start: Path,
 ) -> None:  # fmt: skip
-    """Train a recurrent network and a gamma for each march in the file `start`."""
+    """Train a recurrent network and a gamma for each march in the file `start`; 0 steps take the shipped ones."""
     torch.set_num_threads(threads)
     clock, case, where = Clock(), job.case, loop.pick_device(device)
     spec, digest = job.model_dump(), store.digest(data)
@@ -99,11 +95,9 @@ def train(
     frames, shown = torch.from_numpy(load(store.open_dataset(data))), round(job.learn.supervised * case.frames)
     facts: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
-    for name, sim, seed in runs(case, job.learn, job.seed):
-        if not job.learn.steps:
-            networks, facts[name] = shipped(job.benchmark, name)
-            trained[name].load_state_dict(networks.state_dict())
-            continue
+    if not job.learn.steps:
+        facts = fill(job.benchmark, trained, lambda settings: Hybrid(Stepper(settings.cell, settings.channels)))
+    for name, sim, seed in runs(case, job.learn, job.seed) if job.learn.steps else ():
         teacher = taught[name].to(where)
         assert isinstance(teacher, March)
         torch.manual_seed(seed)
@@ -114,15 +108,14 @@ def train(
             hybrid.stepper, teacher.frames, interval, job.recurrent, job.learn.steps, seed, name, place,
             truth=frames[sim].to(where) if shown else None, shown=shown,
         )  # fmt: skip
-        second = mix(hybrid, teacher, interval, seed, name, place)
+        second = mix(hybrid, teacher, interval, job.learn.mixing, seed, name, place)
         trained[name].load_state_dict(hybrid.state_dict())
         facts[name] = {
             "seconds": round(first.seconds + second.seconds, 2),
             "cpu": round(cpu_seconds(first) + cpu_seconds(second), 2),
             "seconds_mixing": round(second.seconds, 2),
             "steps": first.step,
-            "best_step": first.best_step,
-            "residual": first.best,
+            "residual": first.rows[-1]["residual"],
             "curve": [{key: row[key] for key in ("step", "loss", "residual", "seconds")} for row in first.rows],
             "gamma": [row["gamma"] for row in second.rows],
         }
@@ -136,25 +129,6 @@ def train(
         "provenance": clock.record(f"train {job.benchmark}_stepper", spec, threads=threads, device=str(where)),
     }
     save_model(output, trained, card)
-
-
-def shipped(benchmark: str, run: str) -> tuple[Hybrid, dict[str, Any]]:
-    """The networks of a run that come with phasemill, and the facts of their training.
-
-    Raises InputError where there are none.
-    """
-    path = WEIGHTS / f"{benchmark}.safetensors"
-    if not path.is_file():
-        raise InputError(f"no networks of {benchmark} come with phasemill: give its training steps (learn) above 0")
-    card = read_card(path)
-    if run not in card["runs"]:
-        raise InputError(f"{path.name} has the runs {', '.join(card['runs'])}, not {run}: lower seeds (learn)")
-    settings = Recurrent(**card["spec"]["recurrent"])
-    found = nn.ModuleDict({name: Hybrid(Stepper(settings.cell, settings.channels)) for name in card["runs"]})
-    load_model(path, found)
-    network = found[run]
-    assert isinstance(network, Hybrid)
-    return network, {**card["runs"][run], "shipped": card["provenance"]}
 
 
 class Hybrid(nn.Module):
@@ -186,7 +160,9 @@ def fit(
     network: Stepper, march: Tensor, interval: Interval, settings: Recurrent, steps: int, seed: int, label: str,
     place: dict[str, Any], *, truth: Tensor | None = None, shown: int = 0, every: int | None = None,
 ) -> loop.Result:  # fmt: skip
-    """Train a recurrent network on one march; kept are the weights whose own roll-out has the least residual.
+    """Train a recurrent network on one march; the rate falls to nothing and the last weights are kept.
+
+    The residual of the roll-out is looked at and selects nothing: where J is not convex it can be small far off.
 
     Arguments
     ---------
@@ -227,12 +203,12 @@ def fit(
     return loop.train(
         loop.Training({"network": network, "pool": pool}, optimizer, schedule), step, steps=steps,
         every=every or max(1, steps // 20), seed=seed, history=place["checkpoints"] / "history.csv", validate=validate,
-        monitor="residual", select_after=steps // 2, label=label, **place,
+        label=label, **place,
     )  # fmt: skip
 
 
 def mix(
-    hybrid: Hybrid, march: March, interval: Interval, seed: int, label: str, place: dict[str, Any]
+    hybrid: Hybrid, march: March, interval: Interval, rollouts: int, seed: int, label: str, place: dict[str, Any]
 ) -> loop.Result:  # fmt: skip
     """Train gamma alone, on J along the mixture's own roll-outs."""
     hybrid.stepper.requires_grad_(False)
@@ -259,7 +235,7 @@ def mix(
         }
 
     return loop.train(
-        loop.Training({"hybrid": hybrid}, optimizer), step, steps=MIXING, every=1, seed=seed,
+        loop.Training({"hybrid": hybrid}, optimizer), step, steps=rollouts, every=1, seed=seed,
         checkpoints=place["checkpoints"] / "mixing", key=place["key"],
         history=place["checkpoints"] / "mixing.csv", label=f"{label}, gamma",
     )  # fmt: skip

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import create_model
+from pydantic import create_model, model_validator
 
 from phasemill.core.blocks import Block, Job
+from phasemill.grains.config.cells import Cells, CellsJob, CellsNetworksJob
 from phasemill.grains.config.data import Case, TruthJob
+from phasemill.grains.config.gradnorm import Gradnorm, GradnormJob, GradnormNetworksJob
 from phasemill.grains.config.learned import Learn, Marching, MarchJob, Recurrent, StepperJob, UnsupervisedJob
 from phasemill.grains.config.polycrystal import (
     Crystals,
@@ -16,6 +18,10 @@ from phasemill.grains.config.polycrystal import (
     PolycrystalStepperJob,
     PolycrystalTruthJob,
 )
+from phasemill.grains.config.transfer import JOBS as TRANSFER_JOBS
+from phasemill.grains.config.transfer import ROUTES as ROUTES
+from phasemill.grains.config.transfer import Stage, Transfer, check_chain
+from phasemill.grains.config.unseen import Unseen, UnseenJob, UnseenTruthJob
 
 
 class Grains(Block):
@@ -37,6 +43,20 @@ class Grains(Block):
     growth_driven_learn: Learn
     polycrystal: Polycrystals
     crystals: Crystals
+    unseen: Unseen
+    cells: Cells
+    gradnorm: Gradnorm
+    transfer: Transfer
+    transfer_narrow: Stage
+    transfer_resume: Stage
+    transfer_pair: Stage
+    transfer_many: Stage
+    transfer_finer: Stage
+
+    @model_validator(mode="after")
+    def _chain(self) -> Grains:
+        check_chain(self.transfer_pair, self.transfer_many)
+        return self
 
 
 CASES = {
@@ -71,4 +91,11 @@ JOBS: dict[str, type[Job]] = {name: job for case in CASES for name, job in _jobs
     "grain_polycrystal_truth": PolycrystalTruthJob,
     "grain_polycrystal_stepper": PolycrystalStepperJob,
     "grain_polycrystal": PolycrystalJob,
+    "grains_gradnorm_networks": GradnormNetworksJob,
+    "grains_gradnorm": GradnormJob,
+    "grains_unseen_truth": UnseenTruthJob,
+    "grains_unseen": UnseenJob,
+    "grains_cells_networks": CellsNetworksJob,
+    "grains_cells": CellsJob,
+    **TRANSFER_JOBS,
 }

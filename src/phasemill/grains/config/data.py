@@ -43,7 +43,25 @@ class RandomDiscs(Block):
     gap: float = Field(ge=0, description="least distance between two discs")
 
 
-Start = Annotated[PublishedDisc | Discs | RandomDiscs, Field(discriminator="kind")]
+class Square(Block):
+    """A square with its sides along the axes, in units of the box."""
+
+    kind: Literal["square"]
+    x: Fraction
+    y: Fraction
+    side: Positive
+
+
+class Hole(Block):
+    """A disc of phi = 0 in a box of phi = 1, in units of the box."""
+
+    kind: Literal["hole"]
+    x: Fraction
+    y: Fraction
+    radius: Positive
+
+
+Start = Annotated[PublishedDisc | Discs | RandomDiscs | Square | Hole, Field(discriminator="kind")]
 
 
 class Case(Block):

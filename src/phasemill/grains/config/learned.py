@@ -17,6 +17,7 @@ class Learn(Block):
     waves: Count = Field(description="harmonics of the box that the feed-forward network gets, per axis")
     iterations: Count = Field(description="of the feed-forward network per interval, at most")
     steps: int = Field(ge=0, description="of the recurrent network's training; 0: the one that comes with phasemill")
+    mixing: Count = Field(description="roll-outs through which gamma, the weight of the mixture, is trained")
     supervised: float = Field(ge=0, le=1, description="share of the first frames that are shown beside the equation")
 
 

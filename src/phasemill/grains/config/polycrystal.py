@@ -29,7 +29,7 @@ class Crystals(Block):
     """The training on polycrystals."""
 
     seeds: Count
-    steps: Count
+    steps: int = Field(ge=0, description="of the training; 0: the networks that come with phasemill")
     length: Count = Field(description="intervals of its own roll-outs, at most")
 
 

@@ -87,7 +87,8 @@ def score(truth: NDArray[Any], found: Prediction, medium: Medium, interval: Inte
         np.array([metrics.threshold_radius(phi, metrics.VISIBLE, medium.dx) for phi in run]) for run in (frames, truth)
     )
     energy, own = (np.array([free_energy(phi, medium) for phi in run]) for run in (truth, frames))
-    alive = expected > medium.dx
+    measured = [metrics.diagnostics(phi, medium.dx) for phi in frames]
+    alive, grains = expected > medium.dx, np.array([one["grains"] for one in measured])
     return {
         "mse": float(squares.mean()),
         "mse_worst": float(squares.max()),
@@ -99,7 +100,9 @@ def score(truth: NDArray[Any], found: Prediction, medium: Medium, interval: Inte
         "radius_visible_error": float(np.abs(seen - visible).max()),
         "energy": own.tolist(),
         "energy_error": float(np.abs(own - energy).max() / energy[0]),
-        "grains": [metrics.diagnostics(phi, medium.dx)["grains"] for phi in frames],
+        "grains": grains.tolist(),
+        "grain_radius": [one["grain_radius"] for one in measured],
+        "grains_off": float(np.abs(grains - [metrics.diagnostics(phi, medium.dx)["grains"] for phi in truth]).max()),
         "residual": residual(frames, interval),
         "roughness": float(np.abs(np.diff(radii, 2)).sum()),
         "seconds": found.seconds,

@@ -15,6 +15,7 @@ from phasemill.core.provenance import Clock
 from phasemill.core.weights import load_model
 from phasemill.grains.config.learned import UnsupervisedJob
 from phasemill.grains.dataset import frame_times, load, medium_of
+from phasemill.grains.evaluate.laws import laws
 from phasemill.grains.evaluate.predictions import Prediction, networks, references, score
 from phasemill.grains.evaluate.unsupervised_tables import answer, claims, headline, tables
 from phasemill.grains.march import March
@@ -22,7 +23,7 @@ from phasemill.grains.solver import integrate
 from phasemill.grains.train_march import interval_of, marches, runs
 from phasemill.grains.train_stepper import Hybrid, hybrids
 
-COMPARED = ("radius", "radius_visible", "energy", "grains")
+COMPARED = ("radius", "radius_visible", "energy", "grains", "grain_radius")
 """What the figures show beside the networks'."""
 
 
@@ -66,7 +67,8 @@ def unsupervised(
         "stepper": [run["cpu"] for run in cards["stepper"]["runs"].values()],
         "rollout": [score["seconds"] for score in scores[starts[0]]["recurrent"]],
     }
-    found_claims, notes = claims(job.benchmark, scores[starts[0]], costs, cards["stepper"]["runs"])
+    obeyed = laws(frames[0, 0].clip(0, 1), case.until, medium) if job.benchmark == "grain_shrink_64" else {}
+    found_claims, notes = claims(job.benchmark, scores[starts[0]], costs, cards["stepper"]["runs"], obeyed)
     seeds = job.learn.seeds
     return {
         "title": job.title,
@@ -89,12 +91,14 @@ def unsupervised(
                 for sim, start in enumerate(starts)
             },
             "costs": costs,
+            "laws": obeyed,
             "march": _parts(cards["march"], "residual", "iterations", "loss"),
             "stepper": _parts(cards["stepper"], "curve", "gamma"),
         },
         "provenance": [
             store.provenance(source),
             *(card["provenance"] for card in cards.values()),
+            *_shipped(cards["stepper"]["runs"]),
             clock.record(f"evaluate {job.benchmark}", job.model_dump(), threads=threads),
         ],
     }  # fmt: skip
@@ -102,6 +106,11 @@ def unsupervised(
 
 def _parts(card: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {name: {key: run[key] for key in keys} for name, run in card["runs"].items()}
+
+
+def _shipped(runs: dict[str, Any]) -> list[dict[str, Any]]:
+    """How the networks that come with phasemill were trained, each file once."""
+    return list({run["shipped"]["started"]: run["shipped"] for run in runs.values() if "shipped" in run}.values())
 
 
 def _shown(job: UnsupervisedJob) -> str:

@@ -61,7 +61,7 @@ def spent(costs: Mapping[str, Any]) -> float:
 
 
 def claims(
-    benchmark: str, scores: Scores, costs: Mapping[str, Any], runs: Mapping[str, Any]
+    benchmark: str, scores: Scores, costs: Mapping[str, Any], runs: Mapping[str, Any], laws: Mapping[str, float]
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Values by claim, and the notes beside them; benchmarks without a paper make none."""
     found, notes = {}, {}
@@ -83,6 +83,9 @@ def claims(
         found["smoother"] = middle(scores, "recurrent", "roughness") / middle(scores, "feed-forward", "roughness")
         notes["gamma"] = f"From 0.9 to {', '.join(f'{gamma:.3f}' for gamma in gammas)}."
         notes["smoother"] = "Sum of |second differences| of R_v(t), recurrent over feed-forward; median of the seeds."
+        found["slope"], found["dissipation"] = laws["slope"], laws["dissipation"]
+        notes["slope"] = f"The largest distance from a straight line is {laws['curved']:.1g} of R_v^2 at the start."
+        notes["dissipation"] = f"Median over the steps; F rises in {laws['rising']:g} of them."
     if benchmark in ("grain_growth_2", "grain_growth_35"):
         found["radius"] = middle(scores, "hybrid", "radius_error")
     names = {name: f"grains.{benchmark}.{name}" for name in found}
@@ -94,10 +97,10 @@ def tables(
 ) -> list[dict[str, Any]]:
     """Errors by method for each microstructure, and what the networks cost."""
     columns = [
-        "method", "MSE", "worst frame", "error of R_v", "largest error of R(0.05)", "error of F", "residual",
-        "seconds",
+        "method", "MSE", "worst frame", "error of R_v", "largest error of R(0.05)", "error of F", "grains off",
+        "residual", "seconds",
     ]  # fmt: skip
-    keys = ("mse", "mse_worst", "radius_error", "radius_visible_error", "energy_error", "residual")
+    keys = ("mse", "mse_worst", "radius_error", "radius_visible_error", "energy_error", "grains_off", "residual")
     found = [
         {
             "title": f"Errors, {start}",
@@ -113,7 +116,8 @@ def tables(
             "note": (
                 f"Over {case.frames + 1} frames, the first among them; medians over the seeds. R_v: radius of the "
                 "volume, mean relative error; R(0.05): the paper's radius, in lengths; F relative to its start; "
-                "residual: rms over all intervals; seconds: of the roll-out, one core."
+                "grains off: largest difference in their number; residual: rms over all intervals; "
+                "seconds: of the roll-out, one core."
             ),
         }
         for start, one in scores.items()

@@ -68,13 +68,16 @@ def _errors(output: Path, metrics: dict[str, Any]) -> figures.Entry:
 
 @figures.style()
 def _cost(output: Path, costs: dict[str, Any]) -> figures.Entry:
-    figure, axes = figures.figure(height=3.2)
-    ax = axes[0, 0]
-    for number, (count, seconds) in enumerate(costs["step"].items()):
-        ax.plot(
-            costs["active"][count], 1e3 * seconds, figures.MARKERS[number], color=figures.PALETTE[number], markersize=8,
-            label=f"{count} grains",
-        )  # fmt: skip
-    ax.set(xlabel="cells visited (at interfaces)", ylabel="milliseconds per step", xlim=(0, None), ylim=(0, None))
-    ax.legend()
-    return figures.entry(output, "cost", figure, "Cost of a step of the solver", "Boxes of one size, one core.")
+    figure, axes = figures.figure(1, 2, height=3.2, sharey=True)
+    names = list(costs["step"])
+    taken, lengths = np.array([1e3 * costs["step"][n] for n in names]), np.array([costs["length"][n] for n in names])
+    grains = np.array([float(n) for n in names])
+    slopes = (taken / grains)[0], (taken @ lengths) / (lengths @ lengths)
+    for ax, values, slope, label in zip(axes[0], (grains, lengths), slopes, ("as N", "as the length"), strict=True):
+        ax.plot(values, taken, "o", color=figures.PALETTE[0], markersize=8)
+        ax.plot([0, values.max()], [0, slope * values.max()], color=figures.GUIDE, linestyle=":", label=label)
+        ax.set(xlim=(0, None), ylim=(0, 1.25 * taken.max()))
+        ax.legend()
+    axes[0, 0].set(xlabel="number of grains N", ylabel="milliseconds per step")
+    axes[0, 1].set(xlabel="length of the interfaces / dx")
+    return figures.entry(output, "cost", figure, "Cost of a step of the solver", "Boxes of one size in turn, one core.")

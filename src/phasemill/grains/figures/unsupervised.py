@@ -33,17 +33,26 @@ def _strip(output: Path, fields: Any, sim: int, start: str) -> figures.Entry:
 
 @figures.style()
 def _radii(output: Path, metrics: dict[str, Any]) -> figures.Entry:
-    figure, axes = figures.figure(1, 3, height=3.0)
     start, times = metrics["starts"][0], metrics["times"]
     scores, truth = metrics["scores"][start], metrics["truth"][start]
-    quantities = (("radius_visible", "R(0.05)"), ("radius", "radius of the volume"), ("energy", "free energy F"))
+    several = max(truth["grains"]) > 1
+    quantities = [("radius_visible", "R(0.05)"), ("radius", "radius of the volume"), ("energy", "free energy F")]
+    if several:
+        quantities.append(("grain_radius", "mean radius of the grains"))
+    figure, axes = figures.figure(1, len(quantities), height=3.0)
     for ax, (name, label) in zip(axes[0], quantities, strict=True):
         ax.plot(times, truth[name], color=figures.INK, linewidth=3, alpha=0.35, label="truth")
         for number, method in enumerate(NETWORKS):
             ax.plot(times, scores[method][0][name], color=figures.PALETTE[number], linewidth=1.2, label=method)
         ax.set(xlabel="t", ylabel=label)
-    axes[0, 0].legend()
-    return figures.entry(output, "radii", figure, "Radii and energy", f"{start}, first seed.")
+    axes[0, 0].legend(fontsize="x-small")
+    caption = f"{start}, first seed."
+    if several:
+        caption += (
+            " R(0.05) and the radius of the volume take all grains together and are smooth; the mean radius of the "
+            "grains (connected, phi > 1/2) jumps where one vanishes or two merge: these are the peaks of a mean radius."
+        )
+    return figures.entry(output, "radii", figure, "Radii and energy", caption)
 
 
 @figures.style()

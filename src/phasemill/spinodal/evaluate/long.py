@@ -31,7 +31,6 @@ from phasemill.spinodal.evaluate.long_numbers import run_numbers, slice_numbers
 from phasemill.spinodal.evaluate.long_references import references
 from phasemill.spinodal.evaluate.long_slices import SURROUNDINGS, slices
 from phasemill.spinodal.physics import lattice_interface_energy
-from phasemill.spinodal.recorded import load as load_records
 from phasemill.spinodal.scaling import Exponent, exponent
 from phasemill.spinodal.solver import Rkl2
 
@@ -41,9 +40,7 @@ EXCESS = 0.2
 """Least excess over the lamella, in parts of it, of which an exponent is fitted."""
 
 
-def long(
-    job: LongJob, data: Path, output: Path, *, recorded: Sequence[Path] = (), threads: int = 1
-) -> dict[str, Any]:  # fmt: skip
+def long(job: LongJob, data: Path, output: Path, *, threads: int = 1) -> dict[str, Any]:
     """Evaluate the networks on the first boxes of `spinodal_coarsening`, and the truth of all of them."""
     clock = Clock()
     source = store.open_dataset(data)
@@ -62,13 +59,12 @@ def long(
     ends = [end_state(source, sim) for sim in range(source.sizes["sim"])]
     fits = exponents(job, source, courses, lamella)
     _write_fields(job, source, courses, sliced, output / "fields.zarr", clock)
-    records = load_records(recorded)
     pace = seconds_per_evaluation(source, job)
     runs = [run_numbers(course, lamella) for course in courses]
     from_slices = [slice_numbers(course, around) for around, beside in sliced.items() for course in beside]
     names = [model.name for model in models]
     return {
-        **long_tables.page(source, names, runs, from_slices, ends, fits, interface, pace, records),
+        **long_tables.page(source, names, runs, from_slices, ends, fits, interface, pace),
         "metrics": {
             "spec": {"evaluate": job.model_dump(mode="json"), "simulate": json.loads(source.attrs["spec"])},
             "size": source.sizes["x"],

@@ -10,8 +10,6 @@ import xarray as xr
 from phasemill.spinodal.evaluate.long_claims import judged, ratio
 from phasemill.spinodal.evaluate.long_numbers import EARLY, SETTLED, Numbers
 from phasemill.spinodal.evaluate.long_references import DECIMATED, TIGHTER
-from phasemill.spinodal.recorded import claim_notes
-from phasemill.spinodal.recorded import tables as recorded_tables
 
 FLAT = 1e-4
 """Largest relative excess of the energy of a lamella that is called flat."""
@@ -26,16 +24,12 @@ def page(
     fits: Sequence[Numbers],
     interface: Mapping[str, tuple[float, float]],
     pace: float,
-    records: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     """Title, question, answer, headline, tables and claims; the first of the networks `names` is judged."""
     size, until = source.sizes["x"], float(source["time"][-1])
     tau = float(source.attrs["interval"])
     box = f"{size}^3 box over {until / tau:g} tau"
     claims, notes = judged(names, runs, slices, fits)
-    for name, text in claim_notes(records).items():
-        if name in claims:
-            notes[name] = f"{notes.get(name, '')} {text}".strip()
     tables = [
         *([_run_table(runs)] if runs else []),
         *([_slice_table(slices, runs)] if slices else []),
@@ -53,7 +47,7 @@ def page(
         ),
         "answer": _answer(names, runs, ends, box),
         "headline": _headline(names, runs, ends, pace),
-        "tables": [*tables, *recorded_tables(records, tables)],
+        "tables": tables,
         "claims": claims,
         "claim_notes": notes,
     }

@@ -5,7 +5,7 @@
     phasemill record results/recorded/... -o results/recorded/spinodal/spinodal_long_64.json
 
 A record holds what the page of that run shows in words and numbers, its parameters and its provenance, and no fields.
-Its name begins with the benchmark to whose pages it belongs.
+Its name begins with the benchmark to whose page it belongs; any benchmark may have some.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def keep(folder: Path, output: Path) -> Path:
     benchmark's.
     """
     metrics, provenance = read_json(folder / "metrics.json"), read_json(folder / "provenance.json")
-    if not output.name.startswith(metrics["benchmark"]) or output.suffix != ".json":
+    if not output.name.startswith(f"{metrics['benchmark']}_") or output.suffix != ".json":
         raise InputError(f"{output}: name it {metrics['benchmark']}_....json, so that its pages find it")
     tables = [table for table in metrics["tables"] if not table["title"].startswith(PREFIX)]
     kept = {key: metrics[key] for key in KEPT} | {"tables": tables}
@@ -71,6 +71,15 @@ def tables(records: Sequence[dict[str, Any]], shown: Sequence[dict[str, Any]] = 
                 title = f"{summary['title']} - {table['title'][0].lower()}{table['title'][1:]}"
                 found.append({**table, "title": title, "note": f"{table['note']} From a recorded run, see above."})
     return found
+
+
+def append(metrics: dict[str, Any], records: Sequence[dict[str, Any]]) -> None:
+    """Add the tables of records and their values of claims to what an evaluation returned."""
+    metrics["tables"] += tables(records, metrics["tables"])
+    notes = metrics.setdefault("claim_notes", {})
+    for claim, note in claim_notes(records).items():
+        if claim in metrics["claims"]:
+            notes[claim] = f"{notes.get(claim, '')} {note}".strip()
 
 
 def claim_notes(records: Sequence[dict[str, Any]]) -> dict[str, str]:

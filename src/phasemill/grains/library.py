@@ -1,0 +1,40 @@
+"""Networks that come with phasemill: a file for each benchmark, as its training writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from phasemill.core.errors import InputError
+from phasemill.core.weights import load_model, read_card
+from phasemill.grains.config.learned import Recurrent
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def fill(benchmark: str, wanted: nn.ModuleDict, build: Callable[[Recurrent], nn.Module]) -> dict[str, dict[str, Any]]:
+    """Fill networks with the shipped ones of their names; returns the facts of their trainings.
+
+    Raises InputError where there is no such file or run, or where it has other sizes.
+    """
+    path, remedy = WEIGHTS / f"{benchmark}.safetensors", "train it yourself: set its steps above 0 in the configuration"
+    if not path.is_file():
+        raise InputError(f"no networks of {benchmark} come with phasemill; {remedy}")
+    card = read_card(path)
+    if missing := [name for name in wanted if name not in card["runs"]]:
+        raise InputError(
+            f"{path.name} has the runs {', '.join(card['runs'])}, not {missing[0]}; lower seeds or {remedy}"
+        )
+    settings = Recurrent(**card["spec"]["recurrent"])
+    found = nn.ModuleDict({name: build(settings) for name in card["runs"]})
+    load_model(path, found)
+    for name, network in wanted.items():
+        try:
+            network.load_state_dict(found[name].state_dict())
+        except RuntimeError:
+            sizes = f"{settings.channels} channels and the cell {settings.cell}"
+            raise InputError(f"the networks of {path.name} have {sizes}; set recurrent so or {remedy}") from None
+    return {name: {**card["runs"][name], "shipped": card["provenance"]} for name in wanted}

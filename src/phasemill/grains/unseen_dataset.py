@@ -1,0 +1,112 @@
+"""Truth of the grains that a trained network has not seen: several setups in one store."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from phasemill.core import store
+from phasemill.core.provenance import Clock
+from phasemill.core.seeds import branch
+from phasemill.grains.config.data import Case
+from phasemill.grains.config.unseen import Unseen, UnseenTruthJob
+from phasemill.grains.dataset import (
+    EQUATION,
+    LONGEST,
+    MEASURED,
+    REFERENCES,
+    draw,
+    frame_times,
+    interval_length,
+    medium_of,
+)
+from phasemill.grains.metrics import diagnostics
+from phasemill.grains.physics import stable_dt
+from phasemill.grains.solver import integrate
+
+log = logging.getLogger("phasemill")
+
+
+def simulate(job: UnseenTruthJob, output: Path, *, threads: int = 1) -> None:
+    """Integrate every start of every setup; deterministic in `job`."""
+    clock, wanted = Clock(), job.unseen
+    seeds = branch(job.seed, output.stem, len(wanted.starts))
+    with store.create(output, coords(wanted), _variables(), _attrs()) as writer:
+        for sim, ((start, case), seed) in enumerate(zip(wanted.starts.items(), seeds, strict=True)):
+            medium = medium_of(case)
+            dt = min(LONGEST, 0.8 * stable_dt(2, medium))
+            run = integrate(draw(case.starts[start], case, seed), frame_times(case), medium, dt=dt)
+            found = [diagnostics(phi, medium.dx) for phi in run.frames]
+            columns = {key: np.array([one[key] for one in found]) for key in found[0]}
+            writer.write(sim, phi=padded(run.frames, largest(wanted)), energy=run.energy, **columns)
+            log.info("%s: %s", output.stem, start)
+        writer.provenance = clock.record(f"simulate {output.stem}", job.model_dump(), threads=threads)
+
+
+def load(dataset: xr.Dataset, sim: int) -> NDArray[np.float32]:
+    """The frames of one simulation on its own grid: (time, x, y)."""
+    cells = int(dataset["cells"][sim])
+    return np.asarray(dataset["phi"][sim, :, :cells, :cells].values, np.float32)
+
+
+def padded(frames: NDArray[Any], cells: int) -> NDArray[Any]:
+    """Frames (..., x, y) in the corner of a larger grid, nan around them."""
+    found = np.full((*frames.shape[:-2], cells, cells), np.nan)
+    found[..., : frames.shape[-2], : frames.shape[-1]] = frames
+    return found
+
+
+def largest(wanted: Unseen) -> int:
+    """Cells per side of the largest grid."""
+    return max(case.cells for case in wanted.setups.values())
+
+
+def coords(wanted: Unseen) -> xr.Dataset:
+    """Simulations with the constants of each; time counts intervals, cells are numbered."""
+    names, cases = tuple(wanted.starts), list(wanted.starts.values())
+
+    def line(values: Any, dim: str, long_name: str) -> xr.DataArray:
+        return xr.DataArray(values, dims=(dim,), attrs={"units": "1", "long_name": long_name})
+
+    def column(name: str, long_name: str) -> xr.DataArray:
+        return line([float(_constants(case)[name]) for case in cases], "sim", long_name)
+
+    cells = np.arange(largest(wanted))
+    return xr.Dataset(
+        coords={
+            "time": line(np.arange(wanted.frames + 1), "time", "number of intervals since the start"),
+            "sim": line(np.arange(len(names)), "sim", "simulation"),
+            "x": line(cells, "x", "cell along x"),
+            "y": line(cells, "y", "cell along y"),
+            "start": store.flags(names, names, "sim", "initial microstructure"),
+            "cells": line([case.cells for case in cases], "sim", "cells per side; phi is nan beyond"),
+            "interval": column("interval", "time between frames"),
+            **{name: column(name, name) for name in ("eta", "mu", "sigma", "dg", "dx")},
+        }
+    )
+
+
+def _constants(case: Case) -> dict[str, float]:
+    return {**vars(medium_of(case)), "interval": interval_length(case)}
+
+
+def _variables() -> dict[str, store.Variable]:
+    lines = {name: store.Variable(("sim", "time"), "1", text, dtype="float64") for name, text in MEASURED.items()}
+    return {"phi": store.Variable(("sim", "time", "x", "y"), "1", "phase field, 1 in the grains"), **lines}
+
+
+def _attrs() -> dict[str, Any]:
+    return {
+        "title": "grains that a trained network has not seen",
+        "equation": EQUATION,
+        "scheme": "explicit Euler, projected on 0 <= phi <= 1, float64",
+        "stencil": "5-point Laplacian, periodic; forward differences in the energy",
+        "boundary": "periodic",
+        "dtype": "float32",
+        "references": REFERENCES,
+    }
