@@ -1,4 +1,4 @@
-"""Training of the recurrent networks on the frames of the march and on their own roll-outs, then of the mixture.
+"""Training of the recurrent networks on windows, then on whole roll-outs, and of the mixture.
 
 The loss is J of each interval of a window, no data. A window begins at a frame of the march or of the network's own
 roll-out, with the hidden state that the network has there; frames are fixed at the start of each interval, as in a
@@ -108,14 +108,19 @@ def train(
             hybrid.stepper, teacher.frames, interval, job.recurrent, job.learn.steps, seed, name, place,
             truth=frames[sim].to(where) if shown else None, shown=shown,
         )  # fmt: skip
+        settled = settle(
+            hybrid.stepper, teacher.frames[:1], case.frames, interval, job.recurrent, job.learn.settling, seed, name,
+            place,
+        )  # fmt: skip
         second = mix(hybrid, teacher, interval, job.learn.mixing, seed, name, place)
         trained[name].load_state_dict(hybrid.state_dict())
         facts[name] = {
-            "seconds": round(first.seconds + second.seconds, 2),
-            "cpu": round(cpu_seconds(first) + cpu_seconds(second), 2),
+            "seconds": round(first.seconds + settled.seconds + second.seconds, 2),
+            "cpu": round(sum(map(cpu_seconds, (first, settled, second))), 2),
             "seconds_mixing": round(second.seconds, 2),
             "steps": first.step,
-            "residual": first.rows[-1]["residual"],
+            "settling": [{key: row[key] for key in ("step", "loss", "seconds")} for row in settled.rows],
+            "residual": settled.rows[-1]["residual"],
             "curve": [{key: row[key] for key in ("step", "loss", "residual", "seconds")} for row in first.rows],
             "gamma": [row["gamma"] for row in second.rows],
         }
@@ -204,6 +209,44 @@ def fit(
         loop.Training({"network": network, "pool": pool}, optimizer, schedule), step, steps=steps,
         every=every or max(1, steps // 20), seed=seed, history=place["checkpoints"] / "history.csv", validate=validate,
         label=label, **place,
+    )  # fmt: skip
+
+
+def settle(
+    network: Stepper, phi: Tensor, intervals: int, interval: Interval, settings: Recurrent, steps: int, seed: int,
+    label: str, place: dict[str, Any],
+) -> loop.Result:  # fmt: skip
+    """Go on with whole roll-outs: a step minimises J over all intervals of the network's own way from `phi`.
+
+    A speed that is wrong by a part in a thousand costs a window less than the noise between windows, but it adds up
+    along a roll-out. Where all its intervals are seen at once there is no such noise, and at the minimum of J no mean
+    residual is left in any direction that the output layer spans.
+    """
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.settling_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine(step, steps, 0.05))
+
+    def step(_: int) -> dict[str, float]:
+        begun, total = time.process_time(), 0.0
+        optimizer.zero_grad()
+        field, state = phi, network.at_rest(phi)
+        for _ in range(intervals):
+            force = interval.pinned_force(field)
+            g, state = network(field, force, state)
+            found = advance(field, g)
+            loss = interval.energy(found, field + force / 2).mean() / intervals / SCALE**2
+            loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
+            field, state = found.detach(), tuple(part.detach() for part in state)
+            total += float(loss.detach())
+        optimizer.step()
+        return {"loss": total, "cpu": time.process_time() - begun}
+
+    def validate() -> dict[str, float]:
+        return {"residual": scored_rollout(network, phi[0], intervals, interval)[1]}
+
+    return loop.train(
+        loop.Training({"network": network}, optimizer, schedule), step, steps=steps, every=max(1, steps // 10),
+        seed=seed, checkpoints=place["checkpoints"] / "settling", key=place["key"], validate=validate,
+        history=place["checkpoints"] / "settling.csv", label=f"{label}, whole roll-outs",
     )  # fmt: skip
 
 

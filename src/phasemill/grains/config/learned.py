@@ -17,6 +17,7 @@ class Learn(Block):
     waves: Count = Field(description="harmonics of the box that the feed-forward network gets, per axis")
     iterations: Count = Field(description="of the feed-forward network per interval, at most")
     steps: int = Field(ge=0, description="of the recurrent network's training; 0: the one that comes with phasemill")
+    settling: Count = Field(description="whole roll-outs on which the recurrent network is trained at the end")
     mixing: Count = Field(description="roll-outs through which gamma, the weight of the mixture, is trained")
     supervised: float = Field(ge=0, le=1, description="share of the first frames that are shown beside the equation")
 
@@ -37,6 +38,7 @@ class Recurrent(Block):
     cell: Literal["gru", "lstm"]
     channels: Count
     learning_rate: Positive
+    settling_rate: Positive = Field(description="learning rate on whole roll-outs")
     batch: Count = Field(description="windows of a step, half of them from the march, half from its own roll-out")
     window: Count = Field(description="intervals of a window")
     refresh: Count = Field(description="steps between its own roll-outs")

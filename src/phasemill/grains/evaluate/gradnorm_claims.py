@@ -9,6 +9,8 @@ import numpy as np
 
 from phasemill.grains.config.gradnorm import FIXES, WEIGHTED, Arm
 
+RANKED = 3
+"""Seeds that a ranking of weightings takes at least: with the published losses one may collapse, the next not."""
 Found = Mapping[str, Any]
 """What the evaluation measured; see `gradnorm`."""
 
@@ -41,11 +43,14 @@ def answer(found: Found, arms: Mapping[str, Arm]) -> str:
     single = {arm: middle(found, arm, "mse_last") for arm in FIXES if not arm.startswith("all")}
     together, alike = (middle(found, arm, "mse_last") for arm in ("all", "all_fixed"))
     still, best = last_still(found), min(single, key=single.__getitem__)
+    count = len(found["scores"]["modified"])
+    seeds = "one seed" if count == 1 else f"{count} seeds"
     follows = min(weighted.values()) < still
     decides = max(together, alike) < min(weighted.values()) / 2
     return (
-        f"After {len(found['reference']['times']) - 1} intervals the mean square error is {weighted['fixed']:.2g} with "
-        f"fixed weights, {weighted['modified']:.2g} with Algorithm 2, {weighted['gradnorm']:.2g} with true GradNorm; "
+        f"After {len(found['reference']['times']) - 1} intervals the mean square error is, with {seeds} of each "
+        f"weighting, {weighted['fixed']:.2g} with fixed weights, "
+        f"{weighted['modified']:.2g} with Algorithm 2, {weighted['gradnorm']:.2g} with true GradNorm; "
         f"no motion has {still:.2g}{'' if follows else ', so that no weighting saves the published losses'}. "
         f"Of single changes beside Algorithm 2 the best, {arms[best].label}, has {single[best]:.2g}. A hard initial "
         f"condition, the incremental energy, which knows the obstacle, and mixed increments together have "
@@ -81,7 +86,7 @@ def headline(found: Found) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def claims(found: Found, arms: Mapping[str, Arm]) -> tuple[dict[str, float], dict[str, str]]:
+def claims(found: Found, arms: Mapping[str, Arm]) -> tuple[dict[str, float | None], dict[str, str]]:
     """Values by claim, and the notes beside them."""
     published, seconds, drawn = found["scores"]["modified"], found["seconds"], found["bottleneck"]
     fixed, modified, true = (middle(found, arm, "mse") for arm in ("fixed", "modified", "gradnorm"))
@@ -91,12 +96,13 @@ def claims(found: Found, arms: Mapping[str, Arm]) -> tuple[dict[str, float], dic
         if arm in ("modified", "gradnorm")
     )
     focus, truth = found["attention"], found["reference"]["imbalance"]
-    values = {
-        "needed": fixed / modified,
+    enough = len(published) >= RANKED
+    values: dict[str, float | None] = {
+        "needed": fixed / modified if enough else None,
         "works": modified,
         "cheaper": seconds["gradnorm, second backward"] / seconds["modified"],
         "energy_mae": float(np.median([one["imbalance"]["mae"] for one in published])),
-        "energy_helps": published[0]["mse"] / found["scores"]["energy"][0]["mse"],
+        "energy_helps": modified / middle(found, "energy", "mse") if enough else None,
         "range": float(np.log10(max(one["largest"] for one in published) / min(one["smallest"] for one in published))),
         "no_motion": moved(found, "recurrent"),
         "attention": focus["trained"],
@@ -106,7 +112,7 @@ def claims(found: Found, arms: Mapping[str, Arm]) -> tuple[dict[str, float], dic
         "needed": (
             f"Error with fixed weights over that with Algorithm 2, mean of the frames after the first: {fixed:.2g} and "
             f"{modified:.2g}; true GradNorm {true:.2g}, no motion {mean_still(found):.2g}; all changes {_all(found)}. "
-            f"Last weights: {weights}."
+            f"Last weights: {weights}. {len(published)} seed(s), {RANKED} or more for a verdict: they differ much."
         ),
         "works": (
             f"Mean of the frames after the first, by seed: {_list(published)}; no motion has {mean_still(found):.2g}."
@@ -121,10 +127,10 @@ def claims(found: Found, arms: Mapping[str, Arm]) -> tuple[dict[str, float], dic
             f"code has for it is {truth['coded']:.2g} for the truth."
         ),
         "energy_helps": (
-            "Error without an energy loss over error with one that has a gradient, first seed. The published one has "
-            "none: with it and without it trainings are equal to the last bit. Errors over that of no motion: "
-            f"{published[0]['mse'] / mean_still(found):.2g} without, "
-            f"{found['scores']['energy'][0]['mse'] / mean_still(found):.2g} with."
+            "Error without an energy loss over error with one that has a gradient. The published one has none: with "
+            "it and without it trainings are equal to the last bit. Errors over that of no motion: "
+            f"{modified / mean_still(found):.2g} without and {middle(found, 'energy', 'mse') / mean_still(found):.2g} "
+            f"with one ({len(published)} seed(s), {RANKED} or more for a verdict)."
         ),
         "range": (
             f"Decades between the largest and the smallest loss of all epochs: "

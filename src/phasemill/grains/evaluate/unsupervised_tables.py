@@ -49,7 +49,7 @@ def headline(benchmark: str, scores: Scores, costs: Mapping[str, Any]) -> list[d
             "note": "largest of all frames, in lengths of the box", "claim": "",
         },
         {
-            "label": "training, CPU minutes", "value": spent(costs) / 60, "note": "both networks, mean of the seeds",
+            "label": "training, CPU hours", "value": spent(costs) / 3600, "note": "both networks, mean of the seeds",
             "claim": f"grains.{benchmark}.hours" if benchmark in HOURS else "",
         },
     ]  # fmt: skip

@@ -59,7 +59,7 @@ def _errors(output: Path, metrics: dict[str, Any]) -> figures.Entry:
 
 @figures.style()
 def _ways(output: Path, metrics: dict[str, Any]) -> figures.Entry:
-    figure, axes = figures.figure(1, 2, height=4.0)
+    figure, axes = figures.figure(1, 2, height=4.8)
     truth, times = metrics["reference"], metrics["reference"]["times"]
     for ax, names in zip(axes[0], (CHOSEN, RECURRENT), strict=True):
         ax.plot(times, _way(truth), color=figures.INK, linewidth=3, alpha=0.35, label="truth")
@@ -70,11 +70,11 @@ def _ways(output: Path, metrics: dict[str, Any]) -> figures.Entry:
             )  # fmt: skip
         reach = abs(_way(truth)[-1])
         ax.set(xlabel="t", ylim=(-3 * reach, 2 * reach))
-        ax.legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)
+        ax.legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.2))
     axes[0, 0].set_ylabel("R(0.05) less its start")
     return figures.entry(
         output, "ways", figure, "Way of the radius",
-        "First seed. Lines that leave the frame go up or down by more than three times the truth.",
+        "First seed; lines that leave the frame go far.",
     )  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def _bottleneck(output: Path, fields: Any) -> figures.Entry:
 
 @figures.style()
 def _attention(output: Path, fields: Any) -> figures.Entry:
-    figure, axes = figures.figure(1, 4, height=2.4)
+    figure, axes = figures.figure(1, 4, height=2.1)
     for ax, look, title in zip(
         axes[0], fields.attention.values, ("begun", "begun, no map", "trained", "trained, no map"), strict=True
     ):

@@ -85,9 +85,12 @@ def _trainings(output: Path, metrics: dict[str, Any]) -> figures.Entry:
         residual.plot(np.arange(1, len(run["residual"]) + 1), run["residual"], color=colour, linewidth=1.2, label=name)
         steps.plot([row["step"] for row in own["curve"]], [row["residual"] for row in own["curve"]], color=colour)
         gamma.plot(np.arange(1, len(own["gamma"]) + 1), own["gamma"], color=colour)
-    residual.set(yscale="log", xlabel="interval", ylabel="rms residual, feed-forward")
-    steps.set(yscale="log", xlabel="step", ylabel="rms residual of the roll-out, recurrent")
+    residual.set(yscale="log", xlabel="interval", ylabel="residual, feed-forward")
+    steps.set(yscale="log", xlabel="step", ylabel="residual, recurrent")
     gamma.set(xlabel="roll-out", ylabel="gamma")
     residual.legend(fontsize="x-small")
-    caption = "The residual of an interval is zero exactly at the solution of Crank-Nicolson with the obstacle."
+    caption = (
+        "Root mean squares, of each interval and of the whole roll-out. The residual is zero exactly at the solution "
+        "of Crank-Nicolson with the obstacle."
+    )
     return figures.entry(output, "trainings", figure, "Trainings", caption)
