@@ -27,6 +27,7 @@ from phasemill.grains.dataset import load
 from phasemill.grains.library import fill
 from phasemill.grains.march import March, cosine
 from phasemill.grains.network import SCALE, State, Stepper, advance
+from phasemill.grains.settle import settle
 from phasemill.grains.train_march import cpu_seconds, interval_of, marches, runs
 from phasemill.grains.variation import Interval
 
@@ -103,14 +104,14 @@ def train(
         torch.manual_seed(seed)
         hybrid = Hybrid(Stepper(job.recurrent.cell, job.recurrent.channels)).to(where)
         common = {"seed": seed, "digest": digest, "march": parent["provenance"], "job": spec, "run": name}
-        place = {"checkpoints": checkpoints / name, "key": config_hash(common)}
+        place: dict[str, Any] = {"checkpoints": checkpoints / name, "key": config_hash(common)}
         first = fit(
             hybrid.stepper, teacher.frames, interval, job.recurrent, job.learn.steps, seed, name, place,
             truth=frames[sim].to(where) if shown else None, shown=shown,
         )  # fmt: skip
         settled = settle(
-            hybrid.stepper, teacher.frames[:1], case.frames, interval, job.recurrent, job.learn.settling, seed, name,
-            place,
+            hybrid.stepper, teacher.frames[:1], hybrid.stepper.at_rest(teacher.frames[:1]), case.frames, interval,
+            carry, steps=job.learn.settling, learning_rate=job.recurrent.settling_rate, seed=seed, label=name, **place,
         )  # fmt: skip
         second = mix(hybrid, teacher, interval, job.learn.mixing, seed, name, place)
         trained[name].load_state_dict(hybrid.state_dict())
@@ -212,44 +213,6 @@ def fit(
     )  # fmt: skip
 
 
-def settle(
-    network: Stepper, phi: Tensor, intervals: int, interval: Interval, settings: Recurrent, steps: int, seed: int,
-    label: str, place: dict[str, Any],
-) -> loop.Result:  # fmt: skip
-    """Go on with whole roll-outs: a step minimises J over all intervals of the network's own way from `phi`.
-
-    A speed that is wrong by a part in a thousand costs a window less than the noise between windows, but it adds up
-    along a roll-out. Where all its intervals are seen at once there is no such noise, and at the minimum of J no mean
-    residual is left in any direction that the output layer spans.
-    """
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.settling_rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine(step, steps, 0.05))
-
-    def step(_: int) -> dict[str, float]:
-        begun, total = time.process_time(), 0.0
-        optimizer.zero_grad()
-        field, state = phi, network.at_rest(phi)
-        for _ in range(intervals):
-            force = interval.pinned_force(field)
-            g, state = network(field, force, state)
-            found = advance(field, g)
-            loss = interval.energy(found, field + force / 2).mean() / intervals / SCALE**2
-            loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
-            field, state = found.detach(), tuple(part.detach() for part in state)
-            total += float(loss.detach())
-        optimizer.step()
-        return {"loss": total, "cpu": time.process_time() - begun}
-
-    def validate() -> dict[str, float]:
-        return {"residual": scored_rollout(network, phi[0], intervals, interval)[1]}
-
-    return loop.train(
-        loop.Training({"network": network}, optimizer, schedule), step, steps=steps, every=max(1, steps // 10),
-        seed=seed, checkpoints=place["checkpoints"] / "settling", key=place["key"], validate=validate,
-        history=place["checkpoints"] / "settling.csv", label=f"{label}, whole roll-outs",
-    )  # fmt: skip
-
-
 def mix(
     hybrid: Hybrid, march: March, interval: Interval, rollouts: int, seed: int, label: str, place: dict[str, Any]
 ) -> loop.Result:  # fmt: skip
@@ -282,6 +245,12 @@ def mix(
         checkpoints=place["checkpoints"] / "mixing", key=place["key"],
         history=place["checkpoints"] / "mixing.csv", label=f"{label}, gamma",
     )  # fmt: skip
+
+
+def carry(network: Stepper, phi: Tensor, force: Tensor, state: State) -> tuple[Tensor, State]:
+    """The fields after an interval, and the next state."""
+    g, state = network(phi, force, state)
+    return advance(phi, g), state
 
 
 def own_rollout(

@@ -30,6 +30,7 @@ class Crystals(Block):
 
     seeds: Count
     steps: int = Field(ge=0, description="of the training; 0: the networks that come with phasemill")
+    settling: Count = Field(description="whole roll-outs on which it is trained at the end")
     length: Count = Field(description="intervals of its own roll-outs, at most")
 
 
