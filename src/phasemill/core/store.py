@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -63,7 +62,7 @@ def flags(values: Any, meanings: tuple[str, ...], dim: str, long_name: str) -> x
     attrs = {
         "long_name": long_name,
         "flag_values": list(range(len(meanings))),
-        "flag_meanings": " ".join("_".join(re.findall(r"[\w.+-]+", words)) for words in meanings),
+        "flag_meanings": " ".join("_".join(words.split()) for words in meanings),
     }
     return xr.DataArray(codes, dims=(dim,), attrs=attrs)
 

@@ -10,13 +10,16 @@ from torch import nn
 
 from phasemill.core.errors import InputError
 from phasemill.core.weights import load_model, read_card
-from phasemill.grains.config.learned import Recurrent
 
 WEIGHTS = Path(__file__).parent / "weights"
 
 
-def fill(benchmark: str, wanted: nn.ModuleDict, build: Callable[[Recurrent], nn.Module]) -> dict[str, dict[str, Any]]:
+def fill(benchmark: str, wanted: nn.ModuleDict, build: Callable[[Any, int], nn.Module]) -> dict[str, dict[str, Any]]:
     """Fill networks with the shipped ones of their names; returns the facts of their trainings.
+
+    Arguments
+    ---------
+    build: an untrained network of a cell and a number of channels.
 
     Raises InputError where there is no such file or run, or where it has other sizes.
     """
@@ -28,13 +31,13 @@ def fill(benchmark: str, wanted: nn.ModuleDict, build: Callable[[Recurrent], nn.
         raise InputError(
             f"{path.name} has the runs {', '.join(card['runs'])}, not {missing[0]}; lower seeds or {remedy}"
         )
-    settings = Recurrent(**card["spec"]["recurrent"])
-    found = nn.ModuleDict({name: build(settings) for name in card["runs"]})
+    cell, channels = (card["spec"]["recurrent"][name] for name in ("cell", "channels"))
+    found = nn.ModuleDict({name: build(cell, channels) for name in card["runs"]})
     load_model(path, found)
     for name, network in wanted.items():
         try:
             network.load_state_dict(found[name].state_dict())
         except RuntimeError:
-            sizes = f"{settings.channels} channels and the cell {settings.cell}"
+            sizes = f"{channels} channels and the cell {cell}"
             raise InputError(f"the networks of {path.name} have {sizes}; set recurrent so or {remedy}") from None
     return {name: {**card["runs"][name], "shipped": card["provenance"]} for name in wanted}

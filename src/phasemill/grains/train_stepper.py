@@ -97,7 +97,7 @@ def train(
     facts: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
     if not job.learn.steps:
-        facts = fill(job.benchmark, trained, lambda settings: Hybrid(Stepper(settings.cell, settings.channels)))
+        facts = fill(job.benchmark, trained, lambda cell, channels: Hybrid(Stepper(cell, channels)))
     for name, sim, seed in runs(case, job.learn, job.seed) if job.learn.steps else ():
         teacher = taught[name].to(where)
         assert isinstance(teacher, March)
