@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from phasemill.core.errors import InputError
 from phasemill.grains import phases
 from phasemill.grains.initial import one_hot, published_disc, voronoi
 from phasemill.grains.physics import Medium
@@ -60,19 +61,25 @@ def test_absent_phases_may_come_but_not_go_further() -> None:
 
 
 def test_minimising_the_energy_follows_the_solver() -> None:
-    """Projected gradient descent on J for one interval reaches what the N-phase solver does in many small steps."""
+    """One interval at the minimum of J is where the N-phase solver gets in many small steps."""
     labels = voronoi(np.random.default_rng(2), (32, 32), 5)
     medium = Medium(eta=7.0, mu=1.0)
     crystal = Polycrystal(one_hot(labels, 5), medium)
     crystal.advance(1.0)
     phi = torch.from_numpy(crystal.phi)[None]
     interval = Phases.of(medium, 1.0)
-    source, found = interval.source(phi), phi.clone().requires_grad_()
-    for _ in range(400):
-        (slope,) = torch.autograd.grad(interval.energy(found, source).sum() * 32 * 32, found)
-        found = onto_simplex((found - 0.15 * slope).detach()).requires_grad_()
-    assert float(interval.residual(found.detach(), source).abs().max()) < 1e-6
+    source, found = interval.source(phi), interval.minimum(phi, 1e-8)
+    assert float(interval.residual(found, source).square().mean().sqrt()) < 1e-8
+    best = interval.energy(found, source)
+    for _ in range(5):
+        other = onto_simplex(found + 1e-3 * torch.randn_like(found))
+        assert interval.energy(other, source) > best
     crystal.advance(1.0)
     truth = torch.from_numpy(crystal.phi)[None]
-    error, still = (float(((one - truth) ** 2).mean()) for one in (found.detach(), phi))
+    error, still = (float(((one - truth) ** 2).mean()) for one in (found, phi))
     assert error < 1e-3 * still
+
+
+def test_an_interval_without_a_single_minimum_is_refused() -> None:
+    with pytest.raises(InputError, match="shorten"):
+        Phases.of(PUBLISHED, 51.0).minimum(torch.full((1, 2, 4, 4), 0.5))

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from phasemill.core.errors import InputError
 from phasemill.grains.physics import Medium
 from phasemill.grains.variation import Interval, differences
 
@@ -62,6 +63,24 @@ class Phases:
     def residual(self, phi: Tensor, source: Tensor) -> Tensor:
         """phi - P(src + f(phi)/2), zero exactly at the solution."""
         return phi - onto_simplex(source + self.force(phi) / 2)
+
+    def minimum(self, phi: Tensor, tolerance: float = 1e-5) -> Tensor:
+        """The fields that end the interval which begins with phi, up to an rms residual.
+
+        Nesterov's descent on J, projected, with the step and the momentum of its largest and least curvature. Raises
+        InputError where J is not convex.
+        """
+        largest, least = 1 + 4 * self.c - self.r, 1 - self.r
+        if least <= 0:
+            raise InputError(f"the interval is {self.r:.3g} times the longest whose energy is convex: shorten it")
+        root = (largest / least) ** 0.5
+        momentum, source, found, ahead = (root - 1) / (root + 1), self.source(phi), phi, phi
+        while float(self.residual(found, source).square().mean().sqrt()) > tolerance:
+            for _ in range(10):
+                slope = ahead - source - self.force(ahead) / 2
+                last, found = found, onto_simplex(ahead - slope / largest)
+                ahead = found + momentum * (found - last)
+        return found
 
 
 def onto_simplex(value: Tensor) -> Tensor:
