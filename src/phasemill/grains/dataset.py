@@ -78,7 +78,7 @@ def draw(start: Start, case: Case, seed: np.random.SeedSequence) -> Floats:
     medium, shape = medium_of(case), (case.cells, case.cells)
     side = case.cells * medium.dx
     if isinstance(start, RandomDiscs):
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(start.seed)
         radii = draw_radii(rng, start.number, start.mean, start.variation)
         centres = place(rng, radii, np.ones(2), start.gap)
     elif isinstance(start, Discs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from phasemill.core.errors import InputError
 from phasemill.core.files import write_json
@@ -10,20 +11,24 @@ from phasemill.core.weights import read_card
 
 
 def gate(model: Path, output: Path) -> None:
-    """Write the residuals of all marches of a model file, and refuse one that has not followed its equation.
+    """Write how well all marches of a model file follow their equation, and refuse one that does not.
 
-    Raises InputError where an interval's residual exceeds the limit `marching.gate`.
+    What counts is the largest residual of an interval over that of no motion there: 0 at the solution, 1 where nothing
+    moves. Raises InputError where it exceeds the limit `gate` of the benchmark.
     """
     card = read_card(model)
     if card.get("kind") != "march":
         raise InputError(f"{model} is not a march of the grains wing: give march.safetensors of a benchmark")
-    runs, limit = card["runs"], float(card["spec"]["marching"]["gate"])
-    worst = {name: max(run["residual"]) for name, run in runs.items()}
-    if failed := [name for name, residual in worst.items() if not residual <= limit]:
-        number = 1 + max(range(len(runs[failed[0]]["residual"])), key=runs[failed[0]]["residual"].__getitem__)
+    (learn,) = (block for name, block in card["spec"].items() if name.endswith("_learn"))
+    runs, limit = card["runs"], float(learn["gate"])
+    shares = {name: shares_of(run) for name, run in runs.items()}
+    worst = {name: max(found) for name, found in shares.items()}
+    if failed := [name for name, share in worst.items() if not share <= limit]:
+        name = failed[0]
         raise InputError(
-            f"{model}: the march {failed[0]} has a residual of {worst[failed[0]]:.2g} in interval {number}, above "
-            f"marching.gate = {limit:g}: give it more iterations or waves (learn), or raise the gate"
+            f"{model}: the march {name} has {worst[name]:.2g} times the residual of no motion in interval "
+            f"{1 + shares[name].index(worst[name])}, above the gate {limit:g}: give it more iterations or waves, or "
+            "raise the gate"
         )
     write_json(
         output,
@@ -35,3 +40,8 @@ def gate(model: Path, output: Path) -> None:
             },
         },
     )
+
+
+def shares_of(run: dict[str, Any]) -> list[float]:
+    """The residual of each interval over that of no motion; 0 where nothing is left to move."""
+    return [found / still if still else 0.0 for found, still in zip(run["residual"], run["still"], strict=True)]

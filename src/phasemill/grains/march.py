@@ -42,7 +42,7 @@ class March(nn.Module):
         self, number: int, interval: Interval, optimizer: torch.optim.Optimizer, *, most: int, learning_rate: float,
         tolerance: float, target: Tensor | None = None,
     ) -> dict[str, float]:  # fmt: skip
-        """Train on one interval until its residual is below `tolerance` or `most` iterations are done.
+        """Train on one interval until its residual is `tolerance` times no motion's or `most` iterations are done.
 
         Arguments
         ---------
@@ -50,10 +50,11 @@ class March(nn.Module):
         learning_rate: over most of the iterations; over the last ones it falls to a tenth (`plateau`).
         target: the frame at the end, where it is shown; its square error is added to J.
 
-        Returns J in units of s^2, the rms residual, the iterations, and a share of 1 where it was solved.
+        Returns J in units of s^2, the rms residual, the same of no motion, the iterations, and 1 where it was solved.
         """
         phi = self.frames[number : number + 1]
         source = interval.source(phi)
+        still = rms(interval.residual(phi, source))
         residual, iteration, loss = math.inf, 0, torch.zeros(())
         for iteration in range(1, most + 1):
             optimizer.param_groups[0]["lr"] = learning_rate * plateau(iteration - 1, most)
@@ -65,8 +66,9 @@ class March(nn.Module):
             loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
             optimizer.step()
             if iteration % CHECK == 0 or iteration == most:
-                residual = self._residual(phi, source, interval)
-                if residual < tolerance:
+                with torch.no_grad():
+                    residual = rms(interval.residual(advance(phi, self.network()), source))
+                if residual <= tolerance * still:
                     break
         with torch.no_grad():
             self.frames[number + 1] = advance(phi, self.network())[0]
@@ -74,14 +76,10 @@ class March(nn.Module):
         return {
             "loss": float(loss.detach()),
             "residual": residual,
+            "still": still,
             "iterations": float(iteration),
-            "solved": float(residual < tolerance),
+            "solved": float(residual <= tolerance * still),
         }
-
-    def _residual(self, phi: Tensor, source: Tensor, interval: Interval) -> float:
-        with torch.no_grad():
-            found = interval.residual(advance(phi, self.network()), source)
-        return float(found.square().mean().sqrt())
 
     @torch.no_grad()
     def increment(self, number: int) -> Tensor:
@@ -89,6 +87,11 @@ class March(nn.Module):
         nn.utils.vector_to_parameters(self.weights[number], self.network.parameters())
         found: Tensor = self.network()
         return found
+
+
+def rms(field: Tensor) -> float:
+    """Root mean square over everything."""
+    return float(field.square().mean().sqrt())
 
 
 def plateau(step: int, steps: int) -> float:

@@ -22,24 +22,27 @@ from phasemill.grains.variation import Interval
 
 Carry = Callable[[Stepper, Tensor, Tensor, State], tuple[Tensor, State]]
 """(network, fields, their pinned force, state) -> (fields after an interval, next state)."""
+Begin = Callable[[int], Tensor]
+"""Number of a step -> fields (batch, x, y), or (batch, phase, x, y)."""
 
 
 def settle(
-    network: Stepper, phi: Tensor, state: State, intervals: int, physics: Interval | Phases, carry: Carry, *,
+    network: Stepper, begin: Begin, intervals: int, physics: Interval | Phases, carry: Carry, *,
     steps: int, learning_rate: float, seed: int, label: str, checkpoints: Path, key: str,
 ) -> loop.Result:  # fmt: skip
-    """Train on; a step minimises J over all intervals of the network's own way from `phi`.
+    """Train on; a step minimises J over all intervals of the network's own way.
 
     Arguments
     ---------
-    phi, state: where roll-outs begin, and the network's state there.
+    begin: where the roll-out of a step begins.
     physics: whose J is minimised; the gradient stays within each interval.
     """
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine(step, steps, 0.05))
 
-    def step(_: int) -> dict[str, float]:
-        begun, field, held = time.process_time(), phi, state
+    def step(number: int) -> dict[str, float]:
+        begun, field = time.process_time(), begin(number)
+        held = network.at_rest(field.flatten(0, -3))
         total = squares = 0.0
         optimizer.zero_grad()
         for _ in range(intervals):

@@ -97,6 +97,7 @@ def solve_all(
         "seconds": round(result.seconds, 2),
         "cpu": cpu_seconds(result),
         "residual": [row["residual"] for row in result.rows],
+        "still": [row["still"] for row in result.rows],
         "loss": [row["loss"] for row in result.rows],
         "iterations": [int(row["iterations"]) for row in result.rows],
         "solved": [bool(row["solved"]) for row in result.rows],

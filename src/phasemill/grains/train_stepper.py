@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +111,8 @@ def train(
             truth=frames[sim].to(where) if shown else None, shown=shown,
         )  # fmt: skip
         settled = settle(
-            hybrid.stepper, teacher.frames[:1], hybrid.stepper.at_rest(teacher.frames[:1]), case.frames, interval,
-            carry, steps=job.learn.settling, learning_rate=job.recurrent.settling_rate, seed=seed, label=name, **place,
+            hybrid.stepper, partial(_first, teacher), case.frames, interval, carry, steps=job.learn.settling,
+            learning_rate=job.recurrent.settling_rate, seed=seed, label=name, **place,
         )  # fmt: skip
         second = mix(hybrid, teacher, interval, job.learn.mixing, seed, name, place)
         trained[name].load_state_dict(hybrid.state_dict())
@@ -135,6 +136,10 @@ def train(
         "provenance": clock.record(f"train {job.benchmark}_stepper", spec, threads=threads, device=str(where)),
     }
     save_model(output, trained, card)
+
+
+def _first(march: March, _: int) -> Tensor:
+    return march.frames[:1]
 
 
 class Hybrid(nn.Module):

@@ -31,11 +31,10 @@ from phasemill.grains.config.data import Case
 from phasemill.grains.config.learned import Marching
 from phasemill.grains.config.transfer import Origin, Stage, StageJob
 from phasemill.grains.dataset import load
-from phasemill.grains.march import March
+from phasemill.grains.march import March, rms
 from phasemill.grains.network import Coordinates, Stepper
 from phasemill.grains.train_march import interval_of, solve_all
 from phasemill.grains.train_stepper import fit, scored_rollout
-from phasemill.grains.variation import Interval
 
 CARRIED: dict[Origin, tuple[bool, bool]] = {
     "scratch": (False, False),
@@ -97,8 +96,8 @@ def train(
     ancestry = [read_card(path)["provenance"] for path in parents]
     truth = torch.from_numpy(load(store.open_dataset(data))[0]).to(where)
     interval, trained = interval_of(case), networks(job)
-    still = still_residual(truth[:1], interval)
-    marching = job.marching.model_copy(update={"tolerance": settings.tolerance * still})
+    still = rms(interval.residual(truth[:1], interval.source(truth[:1])))
+    marching = job.marching.model_copy(update={"tolerance": settings.tolerance})
     seeds = [int(seed.generate_state(1)[0]) for seed in branch(job.seed, "grains_transfer", settings.seeds)]
     marched: dict[str, dict[str, Any]] = {}
     runs: dict[str, dict[str, Any]] = {}
@@ -172,11 +171,6 @@ def scores(frames: Tensor, truth: Tensor) -> dict[str, Any]:
     """Mean square error over all frames, and by frame."""
     squares = (frames - truth).square().mean(dim=(-2, -1))
     return {"mse": float(squares.mean()), "mse_by_frame": squares.tolist()}
-
-
-def still_residual(phi: Tensor, interval: Interval) -> float:
-    """The rms residual of a roll-out that stays at its first field."""
-    return float(interval.residual(phi, interval.source(phi)).square().mean().sqrt())
 
 
 def carry(network: Coordinates, weights: Tensor) -> None:

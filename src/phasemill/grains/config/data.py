@@ -34,13 +34,14 @@ class Discs(Block):
 
 
 class RandomDiscs(Block):
-    """Discs that do not touch, drawn with the seed of their simulation; in units of the box."""
+    """Discs that do not touch, drawn with a seed that makes them one benchmark; in units of the box."""
 
     kind: Literal["random"]
     number: Count
     mean: Positive = Field(description="mean radius")
     variation: float = Field(ge=0, le=1, description="standard deviation over mean")
     gap: float = Field(ge=0, description="least distance between two discs")
+    seed: int = Field(ge=0, description="of the drawing")
 
 
 class Square(Block):

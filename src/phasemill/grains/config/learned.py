@@ -16,6 +16,7 @@ class Learn(Block):
     seeds: Count = Field(description="trainings from other first weights")
     waves: Count = Field(description="harmonics of the box that the feed-forward network gets, per axis")
     iterations: Count = Field(description="of the feed-forward network per interval, at most")
+    gate: Positive = Field(description="rms residual, over that of no motion, up to which it may teach, every interval")
     steps: int = Field(ge=0, description="of the recurrent network's training; 0: the one that comes with phasemill")
     settling: Count = Field(description="whole roll-outs on which the recurrent network is trained at the end")
     mixing: Count = Field(description="roll-outs through which gamma, the weight of the mixture, is trained")
@@ -28,8 +29,7 @@ class Marching(Block):
     width: Count
     depth: Count
     learning_rate: Positive
-    tolerance: Positive = Field(description="rms residual at which an interval counts as solved")
-    gate: Positive = Field(description="rms residual beyond which the recurrent network is not trained on the march")
+    tolerance: Positive = Field(description="rms residual, over that of no motion, at which an interval is solved")
 
 
 class Recurrent(Block):
