@@ -16,7 +16,7 @@ class Learn(Block):
     seeds: Count = Field(description="trainings from other first weights")
     waves: Count = Field(description="harmonics of the box that the feed-forward network gets, per axis")
     iterations: Count = Field(description="of the feed-forward network per interval, at most")
-    gate: Positive = Field(description="rms residual, over that of no motion, up to which it may teach, every interval")
+    gate: Positive = Field(description="rms residual, over that of no motion, up to which it may teach")
     steps: int = Field(ge=0, description="of the recurrent network's training; 0: the one that comes with phasemill")
     settling: Count = Field(description="whole roll-outs on which the recurrent network is trained at the end")
     mixing: Count = Field(description="roll-outs through which gamma, the weight of the mixture, is trained")
