@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from phasemill.grains.dataset import simulate
 from phasemill.grains.initial import published_disc
 from phasemill.grains.physics import Medium, free_energy
 from phasemill.grains.published import train as published
-from phasemill.grains.published.course import Course
+from phasemill.grains.published.course import COLUMNS, TERMS, Course
 from phasemill.grains.published.losses import (
     Problem,
     coded_energy_imbalance,
@@ -140,10 +141,10 @@ def test_energies_and_their_balance(truth: torch.Tensor) -> None:
     assert coded.abs().mean() == pytest.approx(1.3e-3, rel=0.1)  # the dissipation alone: it is no balance
 
 
-def tiny(arm: Arm) -> Course:
+def tiny(arm: Arm, shown: torch.Tensor | None = None) -> Course:
     """An arm of small networks on the first interval's problem."""
-    job = smoke()
-    return Course(arm, job.gradnorm, PROBLEM, torch.from_numpy(published_disc().astype(np.float32)))
+    first = torch.from_numpy(published_disc().astype(np.float32))
+    return Course(arm, smoke().gradnorm, PROBLEM, first, first[None][:0] if shown is None else shown)
 
 
 def smoke() -> GradnormNetworksJob:
@@ -161,6 +162,64 @@ def test_the_coded_energy_loss_has_no_gradient() -> None:
     loss = real.terms(1, np.random.default_rng(0))["energy"]
     (slope,) = torch.autograd.grad(loss, [real.coordinates.first])
     assert slope.norm() > 0
+
+
+def test_the_data_loss_is_the_coordinates_networks_in_the_first_interval_alone(truth: torch.Tensor) -> None:
+    assert [name for name, arm in ARMS.items() if arm.shown] == ["data"]
+    shown = truth[1:2].float()
+    course = tiny(ARMS["data"], shown)
+    assert course.coordinates is not None
+    loss = course.terms(0, np.random.default_rng(0))["data"]
+    cells = torch.arange(len(course.points))
+    seen = course.field(0, cells, torch.ones(len(cells))).view(64, 64)
+    torch.testing.assert_close(loss, (seen - shown[0]).square().mean())
+    (slope,) = torch.autograd.grad(loss, [course.coordinates.first])
+    assert slope.norm() > 0
+    assert "data" not in course.terms(1, np.random.default_rng(0))
+    row = course.epoch(0, np.random.default_rng(0))
+    others = sum(
+        row.get(f"weight_{name}", 1.0) * (1.5 if name == "energy" else 1.0) * row[name]
+        for name in TERMS if name != "data"
+    )  # fmt: skip
+    assert row["total"] == pytest.approx(others + row["data"], rel=1e-5)  # its weight is 1
+
+
+def test_only_the_data_arm_sees_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, plain = truth_store(tmp_path / "truth.zarr"), published.load
+    kept = ("modified", "data", "threshold", "recurrent_energy", "lstm")
+    monkeypatch.setattr(published, "runs", lambda settings: [one for one in runs(settings) if one[1] in kept])
+
+    def train(folder: Path) -> dict[str, torch.Tensor]:
+        published.train(
+            smoke(), data, folder / "model.safetensors", checkpoints=folder / "checkpoints",
+            history=folder / "history.csv", threads=1, device="cpu",
+        )  # fmt: skip
+        return load_file(folder / "model.safetensors")
+
+    own = train(tmp_path / "own")
+
+    def swapped(source):  # type: ignore[no-untyped-def]
+        frames = plain(source).copy()
+        frames[:, 1:] = 1 - frames[:, 1:]
+        return frames
+
+    monkeypatch.setattr(published, "load", swapped)
+    other = train(tmp_path / "other")
+    place = COLUMNS.index("data")
+    for name in kept:
+        same = torch.equal(own[f"{name}_0.frames"], other[f"{name}_0.frames"])
+        assert same == (name != "data"), name
+        rows = own[f"{name}_0.log"][..., place]
+        assert bool((rows[0] > 0).all()) == (name == "data")  # 0 where absent
+        assert (rows[1] == 0).all()
+
+
+def test_the_cells_of_an_arm(truth: torch.Tensor) -> None:
+    for name, kind in (("recurrent_energy", Gru), ("lstm", Lstm), ("modified", Gru)):
+        assert all(isinstance(cell, kind) for cell in tiny(ARMS[name]).recurrent.cells)
+    starts = published.Starts(smoke().gradnorm, truth[0].float(), PROBLEM)
+    for cell in ("gru", "lstm"):  # fitted parts of one are no start for the other
+        starts.begin(replace(ARMS["modified"], cell=cell), 3)
 
 
 def test_what_the_fixes_change() -> None:
@@ -191,14 +250,17 @@ def test_derivatives_of_the_hard_field(truth: torch.Tensor) -> None:
     torch.testing.assert_close(hard.motion(0, cells, torch.rand(4096)), expected, rtol=1e-4, atol=0)
 
 
-def test_a_killed_training_goes_on_bit_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    job, data, plain = smoke(), tmp_path / "truth.zarr", loop.train
+def truth_store(path: Path) -> Path:
+    """The truth of the smoke scale."""
     settings = config.load(config.read_yaml(Path("config/config.yaml")))
-    truth_job = config.JOBS["grain_shrink_64_truth"].model_validate_json(
-        settings.spec("grain_shrink_64_truth", "smoke")
-    )
-    simulate(truth_job, data)  # type: ignore[arg-type]
-    kept = {name: ARMS[name] for name in ("modified", "vae", "recurrent_energy")}
+    job = config.JOBS["grain_shrink_64_truth"].model_validate_json(settings.spec("grain_shrink_64_truth", "smoke"))
+    simulate(job, path)  # type: ignore[arg-type]
+    return path
+
+
+def test_a_killed_training_goes_on_bit_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, data, plain = smoke(), truth_store(tmp_path / "truth.zarr"), loop.train
+    kept = {name: ARMS[name] for name in ("modified", "vae", "lstm")}
     monkeypatch.setattr(published, "runs", lambda settings: [one for one in runs(settings) if one[1] in kept])
 
     def train(folder: Path) -> dict[str, torch.Tensor]:

@@ -5,9 +5,10 @@
     modified:  w_m <- (1 - beta) w_m + beta t_m / g_m               (PINN-Phase, Algorithm 2)
     gradnorm:  w <- w - beta d/dw sum_m |g_m - t_m| / mean(g)       (Chen et al. 2018), t_m and mean(g) constant
 
-and then w <- M w / sum w. A loss that falls slowly gets the larger gradient. Weights go on from their last values. The
-division by mean(g) makes beta independent of the units of the losses. A GradNorm step changes no weight by more than
-its share beta: the loss with the largest gradient would jump from one side of its target to the other.
+and then w <- M w / sum w. A loss that falls slowly gets the larger gradient. A loss without a gradient keeps its weight
+and is in none of the sums. Weights go on from their last values. The division by mean(g) makes beta independent of the
+units of the losses. A GradNorm step changes no weight by more than its share beta: the loss with the largest gradient
+would jump from one side of its target to the other.
 
 GradNorm comes to rest at g = t. The modified rule does not: there w_m = t_m / g_m, so that w_m^2, not w_m, goes as the
 inverse of the loss's own gradient, and it balances half as strongly on a logarithmic scale.
@@ -20,6 +21,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from phasemill.core.errors import InputError
 
 Mode = Literal["fixed", "modified", "gradnorm"]
 
@@ -61,12 +64,18 @@ class Weighting(nn.Module):
 
         Arguments
         ---------
-        losses: scalars in the order of the weights.
+        losses: scalars >= 0 in the order of the weights.
         parameters: those with respect to which the norms are taken, such as one shared layer's.
+
+        Raises InputError for a negative loss, whose ratio to its first value means nothing.
         """
         if self.mode == "fixed":
             return
         values = torch.stack([loss.detach() for loss in losses])
+        if (values < 0).any():
+            raise InputError(
+                f"losses {values.tolist()}: negative ones cannot be weighed by their decline; fix the weights"
+            )
         if not self.begun:
             self.first.copy_(values)
             self.begun.fill_(True)
@@ -75,8 +84,9 @@ class Weighting(nn.Module):
         ratio = values / self.first.clamp_min(torch.finfo(values.dtype).tiny)
         with torch.no_grad():
             g = self.weights * norms
-            target = g.mean() * (ratio / ratio.mean()) ** self.alpha
-            pulls = g > 0  # a loss without a gradient keeps its weight: no weight can give it one
+            pulls = g > 0
+            mean = g[pulls].mean()
+            target = torch.where(pulls, mean * (ratio / ratio[pulls].mean()) ** self.alpha, 0.0)
         if not pulls.any():
             return
         if self.mode == "modified":
@@ -84,9 +94,9 @@ class Weighting(nn.Module):
         else:
             slope = _slope(self.weights, norms, target, parameters) if twice else torch.sign(g - target) * norms
             most = self.beta * self.weights
-            moved = self.weights - torch.clamp(self.beta * slope / g.mean(), -most, most)
-        moved = torch.where(pulls, moved, self.weights).clamp_min(LEAST)
-        self.weights.copy_(moved * len(moved) / moved.sum())
+            moved = self.weights - torch.clamp(self.beta * slope / mean, -most, most)
+        kept = moved[pulls].clamp_min(LEAST)
+        self.weights[pulls] = kept * (len(self.weights) - self.weights[~pulls].sum()) / kept.sum()
 
 
 def gradient_norms(losses: Sequence[Tensor], parameters: Sequence[Tensor], *, create_graph: bool = False) -> Tensor:

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from phasemill.core.metrics import equivalent_radii
+from phasemill.grains.kernels import neighbours
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +40,45 @@ def diagnostics(phi: NDArray[Any], dx: float) -> dict[str, float]:
     }
 
 
+def first_times(times: Floats, gone: NDArray[np.bool_]) -> Floats:
+    """The first time at which each column of (time, ...) is true, nan where there is none."""
+    return np.where(gone.any(axis=0), times[gone.argmax(axis=0)], np.nan)
+
+
 def extinction_time(times: Floats, phi: NDArray[Any]) -> float:
     """The first time without a cell of phi > 1/2, nan where there is none."""
-    gone = ~(np.asarray(phi) > 0.5).any(axis=tuple(range(1, np.ndim(phi))))
-    return float(times[int(np.argmax(gone))]) if gone.any() else float("nan")
+    return float(first_times(times, ~(np.asarray(phi) > 0.5).any(axis=tuple(range(1, np.ndim(phi))))))
+
+
+def label(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
+    """The connected domain of each cell of a periodic mask, -1 outside, flat; and how many domains there are."""
+    inside, sides = mask.ravel(), neighbours(mask.shape)[:, 1::2]
+    joined = inside[:, None] & inside[sides]
+    links = (np.nonzero(joined)[0], sides[joined])
+    _, found = connected_components(coo_array((np.ones(len(links[0])), links), shape=(mask.size,) * 2), directed=False)
+    names, within = np.unique(found[inside], return_inverse=True)
+    labels = np.full(mask.size, -1, np.int32)
+    labels[inside] = within
+    return labels, len(names)
+
+
+def grain_extinctions(times: Floats, phi: NDArray[Any]) -> Floats:
+    """When each grain of the first frame vanishes, the largest grain first; nan where it lives to the end.
+
+    Grains are the connected domains of phi > 1/2, periodic. From one frame to the next a grain goes on in all domains
+    that it overlaps: grains that merge share theirs from then on, and live as long as it does.
+
+    Arguments: times (time,); phi (time, x, y[, z]).
+    """
+    labels, count = label(phi[0] > 0.5)
+    order = np.argsort(-np.bincount(labels[labels >= 0], minlength=count), kind="stable")
+    lives_in = np.eye(count, dtype=bool)[order]  # (grain, domain of the frame)
+    gone = np.zeros((len(times), count), bool)
+    for number in range(1, len(times)):
+        later, following = label(phi[number] > 0.5)
+        both = (labels >= 0) & (later >= 0)
+        overlap = np.zeros((count, following), bool)
+        overlap[labels[both], later[both]] = True
+        lives_in, labels, count = lives_in @ overlap, later, following
+        gone[number] = ~lives_in.any(axis=1)
+    return first_times(times, gone)

@@ -15,6 +15,7 @@ from phasemill.core.seeds import branch
 from phasemill.grains.config.polycrystal import Polycrystals, PolycrystalTruthJob
 from phasemill.grains.dataset import REFERENCES
 from phasemill.grains.initial import one_hot, voronoi
+from phasemill.grains.metrics import first_times
 from phasemill.grains.physics import Floats, Medium
 from phasemill.grains.polycrystal import Polycrystal
 
@@ -62,13 +63,12 @@ def follow(wanted: Polycrystals, medium: Medium, times: Floats, rng: np.random.G
         area.append(crystal.volumes)
         energy.append(crystal.energy)
     areas = np.array(area)
-    gone = areas <= 0
     return {
         "phi": np.array(phi),
         "area": areas,
         "energy": np.array(energy),
         "grains": (areas > 0).sum(axis=1).astype(float),
-        "extinction": np.where(gone.any(axis=0), times[gone.argmax(axis=0)], np.nan),
+        "extinction": first_times(times, areas <= 0),
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Any, Literal
 
 import numpy as np
@@ -58,7 +58,7 @@ class Euler:
 
     def advance(self, duration: float) -> None:
         """March on by `duration`, in equal steps of at most dt."""
-        steps = ceil(duration / self.dt * (1 - 1e-9))
+        steps = steps_of(duration, self.dt)
         dt, medium = duration / steps, self.medium
         near, reaction = medium.mu * medium.sigma * dt / medium.dx**2, dt * medium.reaction
         number = self.layout.type.type
@@ -68,6 +68,13 @@ class Euler:
         self.steps += steps
         if steps % 2:
             self.fields.reverse()
+
+
+def steps_of(duration: float, dt: float) -> int:
+    """Equal steps of at most dt that fill a duration; raises InputError where it is not positive."""
+    if not 0 < duration < inf:
+        raise InputError(f"a duration of {duration:g} cannot be marched: give a positive time")
+    return ceil(duration / dt * (1 - 1e-9))
 
 
 def integrate(
@@ -108,7 +115,10 @@ def implicit(phi: NDArray[Any], dt: float, medium: Medium, scheme: Scheme, toler
     can reach at best. The solution is unique for dt < eta^2/(pi^2 mu sigma), twice that long for
     Crank-Nicolson; beyond it the one nearest to phi is found.
     """
-    theta = 1.0 if scheme == "backward" else 0.5
+    check_field(phi)
+    if not 0 < dt < inf:
+        raise InputError(f"an implicit step of {dt:g} cannot be taken: give a positive time")
+    theta = {"backward": 1.0, "crank-nicolson": 0.5}[scheme]
     known = phi + (1 - theta) * dt * pinned_rate(phi, medium)
     near, reaction = theta * dt * medium.mu * medium.sigma / medium.dx**2, theta * dt * medium.reaction
     diagonal = 1 + 2 * phi.ndim * near - 2 * reaction

@@ -115,7 +115,7 @@ def train(
     trained, rows = networks(job), []
     facts: dict[str, Any] = {}
     if not job.crystals.steps:
-        facts = fill(job.benchmark, trained, Stepper)
+        facts = fill(job.benchmark, spec, trained, Stepper)
     seeds = branch(job.seed, "grain_polycrystal", len(trained))
     for (name, network), seed in zip(trained.items(), seeds, strict=True) if job.crystals.steps else ():
         assert isinstance(network, Stepper)

@@ -98,7 +98,7 @@ def train(
     facts: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
     if not job.learn.steps:
-        facts = fill(job.benchmark, trained, lambda cell, channels: Hybrid(Stepper(cell, channels)))
+        facts = fill(job.benchmark, spec, trained, lambda cell, channels: Hybrid(Stepper(cell, channels)))
     for name, sim, seed in runs(case, job.learn, job.seed) if job.learn.steps else ():
         teacher = taught[name].to(where)
         assert isinstance(teacher, March)

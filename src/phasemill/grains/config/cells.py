@@ -25,7 +25,7 @@ class Arm(Block):
 
 
 class Cells(Block):
-    """The networks that are compared; all else is as in the first benchmark."""
+    """The networks that are compared, after their training on windows, without whole roll-outs."""
 
     seeds: Count
     looks: Count = Field(description="roll-outs on the way, points of a curve")

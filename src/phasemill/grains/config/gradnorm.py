@@ -31,6 +31,9 @@ class Arm:
     feed_forward: bool = True
     """False: the recurrent network alone, which predicts increments."""
     energy: Literal["coded", "real"] = "coded"
+    shown: int = 0
+    """First intervals whose ends, in the truth, the coordinates' network is shown; with 0 no arm sees any truth."""
+    cell: Literal["gru", "lstm"] = "gru"
     variational: bool = False
     attention: bool = False
     threshold: bool = False
@@ -64,22 +67,25 @@ ARMS = {
         mixing="increments",
         repeated=True,
     ),
+    "data": Arm("data loss in the first interval", shown=1),
     "energy": Arm("energy loss with a gradient", energy="real", repeated=True),
     "recurrent": alone("residual as published", repeated=True),
     "recurrent_units": alone("residual times dt^2", units=True, repeated=True),
     "recurrent_clipped": alone("residual times dt^2, obstacle", units=True, obstacle=True, repeated=True),
     "recurrent_energy": alone("incremental energy", motion="energy", repeated=True),
+    "lstm": alone("energy, ConvLSTM", motion="energy", cell="lstm"),
     "vae": alone("energy, variational bottleneck", motion="energy", variational=True),
     "attention": alone("energy, attention", motion="energy", attention=True),
 }
 """Run name -> what is trained. The first three differ in the weights of the losses alone.
 
+The released code adds the data loss with weight 1 in the first interval; the paper says that data are only tracked.
 The incremental energy knows the obstacle, and its gradient goes through the Laplacian: "all" needs no more for these.
 Bottleneck and attention stand where the recurrent part does something: in the published mixture it dies.
 """
 
 WEIGHTED = ("fixed", "modified", "gradnorm")
-FIXES = ("obstacle", "attached", "hard", "variational", "increments", "all", "all_fixed")
+FIXES = ("obstacle", "attached", "hard", "variational", "increments", "all", "all_fixed", "data")
 
 
 class Gradnorm(Block):

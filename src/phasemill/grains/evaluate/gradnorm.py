@@ -52,6 +52,7 @@ def gradnorm(job: GradnormJob, data: Path, output: Path, *, models: list[Path], 
     reference = {
         "times": times.tolist(),
         "still": frame_mse(truth, still, 2).tolist(),
+        "still_all": float(frame_mse(whole, np.broadcast_to(whole[:1], whole.shape), 2).mean()),
         **radii(truth, problem.medium),
         "imbalance": imbalance(truth, problem),
     }

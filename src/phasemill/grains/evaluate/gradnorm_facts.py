@@ -15,6 +15,7 @@ from phasemill.grains.network import SCALE
 from phasemill.grains.published.losses import (
     Problem,
     coded_energy_imbalance,
+    energies,
     energy_imbalance,
     frame_energy,
     frame_residual,
@@ -52,12 +53,13 @@ def _square(problem: Problem, obstacle: bool, frames: Tensor) -> float:
 
 
 def imbalance(frames: Floats, problem: Problem) -> dict[str, float]:
-    """Mean absolute dF/dt + (1/L) int phi_t^2 over the intervals, and the quantity that is coded for it."""
+    """Mean absolute dF/dt + (1/L) int phi_t^2 over the intervals, what is coded for it, and mean absolute dF/dt."""
     fields = torch.from_numpy(np.array(frames))
     coded = coded_energy_imbalance(fields, problem)
     return {
         "mae": float(energy_imbalance(fields, problem).abs().mean()),
         "coded": float(coded.abs().mean()) if len(coded) else 0.0,
+        "rate": float(energies(fields, problem).diff().abs().mean()) / problem.dt,
     }
 
 

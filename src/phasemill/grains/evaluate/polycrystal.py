@@ -17,6 +17,7 @@ from phasemill.core.seeds import branch
 from phasemill.core.weights import load_model
 from phasemill.grains.config.polycrystal import PolycrystalJob, Polycrystals
 from phasemill.grains.initial import one_hot, voronoi
+from phasemill.grains.library import shipped
 from phasemill.grains.network import Stepper
 from phasemill.grains.physics import Medium
 from phasemill.grains.polycrystal import Polycrystal
@@ -108,6 +109,7 @@ def polycrystal(
         "provenance": [
             store.provenance(source),
             card["provenance"],
+            *shipped(card["runs"]),
             clock.record("evaluate grain_polycrystal", job.model_dump(), threads=threads),
         ],
     }

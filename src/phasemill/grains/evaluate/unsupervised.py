@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasemill.core import store
+from phasemill.core.metrics import frame_mse
 from phasemill.core.provenance import Clock
 from phasemill.core.weights import load_model
 from phasemill.grains.config.learned import UnsupervisedJob
@@ -19,7 +20,9 @@ from phasemill.grains.dataset import frame_times, load, medium_of
 from phasemill.grains.evaluate.laws import laws
 from phasemill.grains.evaluate.predictions import Prediction, networks, references, score
 from phasemill.grains.evaluate.unsupervised_tables import answer, claims, headline, tables
+from phasemill.grains.library import shipped
 from phasemill.grains.march import March
+from phasemill.grains.physics import Medium, stable_dt
 from phasemill.grains.solver import integrate
 from phasemill.grains.train_march import interval_of, marches, runs
 from phasemill.grains.train_stepper import Hybrid, hybrids
@@ -60,14 +63,16 @@ def unsupervised(
         shown.append(list({one.method: one for one in reversed(found)}.values())[::-1])
     _write_fields(output / "fields.zarr", source, frames, shown, clock, job)
 
+    largest = stable_dt(2, medium)
     costs = {
-        "truth": min(_seconds(lambda: integrate(frames[0, 0].clip(0, 1), times[[0, -1]], medium)) for _ in range(3)),
+        "solver": min(_seconds(lambda: _march(frames[0], times, medium, largest)) for _ in range(3)),
+        "solver_mse": float(frame_mse(frames[0], _march(frames[0], times, medium, largest), 2).mean()),
         "march": [run["cpu"] for run in cards["march"]["runs"].values()],
         "stepper": [run["cpu"] for run in cards["stepper"]["runs"].values()],
         "rollout": [score["seconds"] for score in scores[starts[0]]["recurrent"]],
     }
     obeyed = laws(frames[0, 0].clip(0, 1), case.until, medium) if job.benchmark == "grain_shrink_64" else {}
-    found_claims, notes = claims(job.benchmark, scores[starts[0]], costs, cards["stepper"]["runs"], obeyed)
+    found_claims, notes = claims(job.benchmark, scores[starts[0]], costs, obeyed)
     seeds = job.learn.seeds
     return {
         "title": job.title,
@@ -76,7 +81,7 @@ def unsupervised(
             f"from the equation and the first frame alone{_shown(job)}? "
             f"{seeds} training{'s' if seeds > 1 else ''} each, {case.cells}² cells, interfaces {case.eta:g} cells wide."
         ),
-        "answer": answer(scores[starts[0]]),
+        "answer": answer(scores),
         "headline": headline(job.benchmark, scores[starts[0]], costs),
         "tables": tables(scores, costs, case, cards),
         "claims": found_claims,
@@ -97,10 +102,15 @@ def unsupervised(
         "provenance": [
             store.provenance(source),
             *(card["provenance"] for card in cards.values()),
-            *_shipped(cards["stepper"]["runs"]),
+            *shipped(cards["stepper"]["runs"]),
             clock.record(f"evaluate {job.benchmark}", job.model_dump(), threads=threads),
         ],
     }  # fmt: skip
+
+
+def _march(truth: NDArray[Any], times: NDArray[Any], medium: Medium, dt: float) -> NDArray[Any]:
+    """The explicit solver's frames."""
+    return integrate(truth[0].clip(0, 1), times, medium, dt=dt).frames
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -111,11 +121,6 @@ def _seconds(work: Callable[[], object]) -> float:
 
 def _parts(card: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {name: {key: run[key] for key in keys} for name, run in card["runs"].items()}
-
-
-def _shipped(runs: dict[str, Any]) -> list[dict[str, Any]]:
-    """How the networks that come with phasemill were trained, each file once."""
-    return list({run["shipped"]["started"]: run["shipped"] for run in runs.values() if "shipped" in run}.values())
 
 
 def _shown(job: UnsupervisedJob) -> str:

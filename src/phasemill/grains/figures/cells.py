@@ -37,7 +37,7 @@ def _curves(output: Path, metrics: dict[str, Any]) -> figures.Entry:
     axes[0, 1].legend(fontsize="x-small")
     return figures.entry(
         output, "curves", figure, "Roll-outs while the networks train",
-        "One line for each training. The residual selects the weights; the error is shown alone.",
+        "One line for each training; nothing is selected, the last weights stay.",
     )  # fmt: skip
 
 

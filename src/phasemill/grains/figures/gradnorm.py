@@ -65,8 +65,8 @@ def _ways(output: Path, metrics: dict[str, Any]) -> figures.Entry:
         ax.plot(times, _way(truth), color=figures.INK, linewidth=3, alpha=0.35, label="truth")
         for number, name in enumerate(names):
             ax.plot(
-                times, _way(metrics["scores"][name][0]), "-" + figures.MARKERS[number], color=figures.PALETTE[number],
-                linewidth=1.2, markersize=4, label=_name(name),
+                times, _way(metrics["scores"][name][0]), figures.MARKERS[number % 6] + STYLES[number // 6],
+                color=figures.PALETTE[number % 6], linewidth=1.2, markersize=4, label=_name(name),
             )  # fmt: skip
         reach = abs(_way(truth)[-1])
         ax.set(xlabel="t", ylim=(-3 * reach, 2 * reach))
@@ -96,16 +96,25 @@ def _strip(output: Path, fields: Any, arm: str, name: str, caption: str) -> figu
 
 @figures.style()
 def _weights(output: Path, metrics: dict[str, Any]) -> figures.Entry:
-    figure, axes = figures.figure(1, 2, height=3.0, sharey=True)
-    for ax, arm in zip(axes[0], ("modified", "gradnorm"), strict=True):
+    figure, axes = figures.figure(1, 3, height=3.6)
+    for ax, arm in zip(axes[0, :2], ("modified", "gradnorm"), strict=True):
         log = metrics["scores"][arm][0]["log"]
         for number, name in enumerate(WEIGHTS):
             values = log[f"weight_{name}"]
             ax.plot(np.arange(1, len(values) + 1), values, color=figures.PALETTE[number], label=LOSSES[name])
         ax.set(xlabel="epoch", title=ARMS[arm].label)
     axes[0, 0].set_ylabel("weight")
-    axes[0, 1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return figures.entry(output, "weights", figure, "Weights of the losses", "First seed; they begin at 1, sum 3.")
+    axes[0, 1].sharey(axes[0, 0])
+    axes[0, 0].legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.25))
+    for number, arm in enumerate(WEIGHTED):
+        gamma = metrics["scores"][arm][0]["log"]["gamma"]
+        axes[0, 2].plot(np.arange(1, len(gamma) + 1), gamma, color=figures.PALETTE[number], label=ARMS[arm].label)
+    axes[0, 2].set(xlabel="epoch", title="gamma")
+    axes[0, 2].legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.25))
+    return figures.entry(
+        output, "weights", figure, "Weights of the losses, and of the coordinates' network",
+        "First seed; those of the losses begin at 1, sum 3.",
+    )  # fmt: skip
 
 
 LOSSES = {
@@ -117,6 +126,7 @@ LOSSES = {
     "reconstruction": "reconstruction",
     "energy": "energy, as coded",
     "regularisation": "L1 and L2",
+    "data": "data",
 }
 
 
@@ -126,6 +136,8 @@ def _losses(output: Path, metrics: dict[str, Any]) -> figures.Entry:
     ax, log = axes[0, 0], metrics["scores"]["modified"][0]["log"]
     for number, name in enumerate(TERMS):
         values = np.array(log[name])
+        if not (values > 0).any():
+            continue
         style = STYLES[number // 6]
         ax.plot(
             np.arange(1, len(values) + 1), np.where(values > 0, values, np.nan), style, linewidth=1.3,

@@ -18,7 +18,8 @@ def unsupervised(folder: Path, output: Path) -> list[figures.Entry]:
     metrics = read_json(folder / "metrics.json")["metrics"]
     fields = store.open_dataset(folder / "fields.zarr")
     entries = [_strip(output, fields, sim, start) for sim, start in enumerate(metrics["starts"])]
-    return [*entries, _radii(output, metrics), _errors(output, metrics), _trainings(output, metrics)]
+    radii = [_radii(output, metrics, start) for start in metrics["starts"]]
+    return [*entries, *radii, _errors(output, metrics), _trainings(output, metrics)]
 
 
 def _strip(output: Path, fields: Any, sim: int, start: str) -> figures.Entry:
@@ -32,9 +33,8 @@ def _strip(output: Path, fields: Any, sim: int, start: str) -> figures.Entry:
 
 
 @figures.style()
-def _radii(output: Path, metrics: dict[str, Any]) -> figures.Entry:
-    start, times = metrics["starts"][0], metrics["times"]
-    scores, truth = metrics["scores"][start], metrics["truth"][start]
+def _radii(output: Path, metrics: dict[str, Any], start: str) -> figures.Entry:
+    times, scores, truth = metrics["times"], metrics["scores"][start], metrics["truth"][start]
     several = max(truth["grains"]) > 1
     quantities = [("radius_visible", "R(0.05)"), ("radius", "radius of the volume"), ("energy", "free energy F")]
     if several:
@@ -46,13 +46,13 @@ def _radii(output: Path, metrics: dict[str, Any]) -> figures.Entry:
             ax.plot(times, scores[method][0][name], color=figures.PALETTE[number], linewidth=1.2, label=method)
         ax.set(xlabel="t", ylabel=label)
     axes[0, 0].legend(fontsize="x-small")
-    caption = f"{start}, first seed."
+    caption = "First seed."
     if several:
         caption += (
             " R(0.05) and the radius of the volume take all grains together and are smooth; the mean radius of the "
             "grains (connected, phi > 1/2) jumps where one vanishes or two merge: these are the peaks of a mean radius."
         )
-    return figures.entry(output, "radii", figure, "Radii and energy", caption)
+    return figures.entry(output, f"radii_{start}", figure, f"Radii and energy: {start}", caption)
 
 
 @figures.style()

@@ -1,7 +1,8 @@
 """One arm on its way through the intervals: networks, weights of the losses, frames, and a log of every epoch.
 
 Incremental training as published: in each epoch the recurrent network rolls from the first frame over all intervals so
-far, the coordinates' network learns the last one; what the mixture makes of its end becomes the next frame.
+far, the coordinates' network learns the last one; what the mixture makes of its end becomes the next frame. Left out:
+the loss of the coordinates' network's whole sequence, which is taken on a detached copy and trains nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from phasemill.grains.published.losses import (
 from phasemill.grains.published.network import DROPOUT, Coordinates, Recurrent
 from phasemill.grains.variation import differences, project
 
-TERMS = ("initial", "motion", "pde", "latent", "difference", "reconstruction", "energy", "regularisation")
+TERMS = ("initial", "motion", "pde", "latent", "difference", "reconstruction", "energy", "regularisation", "data")
 WEIGHTED = ("initial", "motion", "pde")
 """The losses that the published code weighs."""
 COLUMNS = (*TERMS, "total", *(f"weight_{name}" for name in WEIGHTED), "gamma")
@@ -42,6 +43,7 @@ class Course(nn.Module):
     Arguments
     ---------
     first: the field (x, y) at which everything begins.
+    shown: the truth at the ends of the first `arm.shown` intervals, (interval, x, y); none for an arm without data.
     """
 
     frames: Tensor
@@ -49,14 +51,15 @@ class Course(nn.Module):
     log: Tensor
     seconds: Tensor
     points: Tensor
+    shown: Tensor
 
-    def __init__(self, arm: Arm, settings: Gradnorm, problem: Problem, first: Tensor) -> None:
+    def __init__(self, arm: Arm, settings: Gradnorm, problem: Problem, first: Tensor, shown: Tensor) -> None:
         super().__init__()
         self.arm, self.settings, self.problem = arm, settings, problem
         size = len(first)
         published = arm.mixing == "fields"
         self.recurrent = Recurrent(
-            layers=settings.layers, size=size, variational=arm.variational,
+            arm.cell, layers=settings.layers, size=size, variational=arm.variational,
             attention=settings.attention if arm.attention else 0, dropout=DROPOUT if published else 0.0,
             rectified=published,
         )  # fmt: skip
@@ -69,6 +72,7 @@ class Course(nn.Module):
         self.weighting = Weighting(len(self.weighted), arm.weights, alpha=settings.alpha, beta=settings.beta)
         x = torch.arange(size) * problem.medium.dx
         self.register_buffer("points", torch.cartesian_prod(x, x), persistent=False)
+        self.register_buffer("shown", shown, persistent=False)
         self.register_buffer("frames", first.repeat(settings.intervals + 1, 1, 1))
         self.register_buffer("feed", first.repeat(settings.intervals + 1, 1, 1))
         self.register_buffer("log", torch.full((settings.intervals, settings.epochs_of(arm), len(COLUMNS)), torch.nan))
@@ -134,6 +138,8 @@ class Course(nn.Module):
             found["difference"] = (frames[1:] - feed[1:].detach()).square().mean()
             found["reconstruction"] = (self.reconstructed(outputs) - outputs).square().mean() + divergence
             found["regularisation"] = regularisation(list(self.coordinates.parameters()))
+            if number < arm.shown:
+                found["data"] = (feed[-1] - self.shown[number]).square().mean()
             found["latent"] = latent_residual(self.recurrent.encoder(frames[:, None]), problem)
         elif arm.variational:
             found["reconstruction"] = divergence

@@ -32,13 +32,14 @@ def train(
     torch.set_num_threads(threads)
     clock, where, settings = Clock(), loop.pick_device(device), job.gradnorm
     spec, digest, problem = job.model_dump(), store.digest(data), problem_of(job)
-    first = torch.from_numpy(load(store.open_dataset(data))[0, 0])
+    truth = torch.from_numpy(load(store.open_dataset(data))[0])
+    first = truth[0]
     outcomes, facts, rows = outcomes_of(settings, len(first)), {}, []
     seeds = [int(one.generate_state(1)[0]) for one in branch(job.seed, "grains_gradnorm", settings.seeds)]
     starts = Starts(settings, first, problem)
     for name, arm, number in runs(settings):
         seed = seeds[number]
-        course = starts.begin(ARMS[arm], seed).to(where)
+        course = starts.begin(ARMS[arm], seed, truth[1 : 1 + ARMS[arm].shown]).to(where)
         looks = attention_weights(course)
         optimizer = adam(course)
 
@@ -123,16 +124,16 @@ class Starts:
         self.settings, self.first, self.problem = settings, first, problem
         self.fitted: dict[Any, dict[str, Tensor]] = {}
 
-    def begin(self, arm: Arm, seed: int) -> Course:
-        """An arm before its training."""
+    def begin(self, arm: Arm, seed: int, shown: Tensor | None = None) -> Course:
+        """An arm before its training, with the frames of the truth that it is shown."""
         torch.manual_seed(seed)
-        course = Course(arm, self.settings, self.problem, self.first)
+        course = Course(arm, self.settings, self.problem, self.first, self.first[None][:0] if shown is None else shown)
         if course.coordinates is not None:
             kept = self._fitted(seed, lambda: self.fit(seed))
             kept = {name: part for name, part in kept.items() if arm.initial == "soft" or not name.startswith("out.")}
             course.coordinates.load_state_dict(kept, strict=False)
         if arm.mixing == "fields":
-            own = (seed, arm.variational, arm.attention)
+            own = (seed, arm.cell, arm.variational, arm.attention)
             course.recurrent.load_state_dict(self._fitted(own, lambda: self.hold(course, seed)))
         return course
 
@@ -192,7 +193,7 @@ def adam(course: Course) -> torch.optim.Adam:
 
 @torch.no_grad()
 def samples(course: Course, settings: Gradnorm, seed: int) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of drawn roll-outs over all intervals, (time, x, y) each; dropout drawn as well."""
+    """Mean and standard deviation of drawn roll-outs over all intervals, (time, x, y) each."""
     torch.manual_seed(seed)
     drawn = torch.stack([course.roll(settings.intervals - 1)[0] for _ in range(settings.samples)])
     return drawn.mean(dim=0), drawn.std(dim=0, correction=0)
