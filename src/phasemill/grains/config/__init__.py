@@ -58,6 +58,29 @@ class Grains(Block):
         check_chain(self.transfer_pair, self.transfer_many)
         return self
 
+    @model_validator(mode="after")
+    def _windows(self) -> Grains:
+        window = self.recurrent.window
+        for name in CASES:
+            if window > (frames := getattr(self, name).frames):
+                raise ValueError(f"recurrent.window {window} is longer than the {frames} frames of {name}")
+        return self
+
+    @model_validator(mode="after")
+    def _published(self) -> Grains:
+        case, wanted = self.shrink_64, self.gradnorm
+        if case.cells % 8 or case.cells % wanted.attention:
+            raise ValueError(
+                f"shrink_64.cells {case.cells} must be a multiple of 8, by which the published encoder divides, and of "
+                f"gradnorm.attention {wanted.attention}"
+            )
+        if wanted.points > case.cells**2 or wanted.intervals > case.frames:
+            raise ValueError(
+                f"gradnorm.points {wanted.points} and intervals {wanted.intervals} must be within the {case.cells**2} "
+                f"cells and {case.frames} frames of shrink_64"
+            )
+        return self
+
 
 CASES = {
     "shrink_64": "One grain shrinks",

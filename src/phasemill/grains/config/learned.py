@@ -39,7 +39,7 @@ class Recurrent(Block):
     channels: Count
     learning_rate: Positive
     settling_rate: Positive = Field(description="learning rate on whole roll-outs")
-    batch: Count = Field(description="windows of a step, half of them from the march, half from its own roll-out")
+    batch: int = Field(ge=2, description="windows of a step, half of them from the march, half from its own roll-out")
     window: Count = Field(description="intervals of a window")
     refresh: Count = Field(description="steps between its own roll-outs")
 
