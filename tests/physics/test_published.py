@@ -16,6 +16,7 @@ from phasemill.core import loop
 from phasemill.core.run import Interrupted
 from phasemill.grains.config.gradnorm import ARMS, Arm, GradnormNetworksJob, runs
 from phasemill.grains.dataset import simulate
+from phasemill.grains.evaluate.gradnorm_facts import imbalance as imbalance_of
 from phasemill.grains.initial import published_disc
 from phasemill.grains.physics import Medium, free_energy
 from phasemill.grains.published import train as published
@@ -137,6 +138,9 @@ def test_energies_and_their_balance(truth: torch.Tensor) -> None:
     torch.testing.assert_close(float(energies(truth[:1], PROBLEM)), free_energy(truth[0].numpy(), MEDIUM))
     imbalance, power = energy_imbalance(truth, PROBLEM), np.diff([free_energy(phi, MEDIUM) for phi in truth.numpy()])
     assert imbalance.abs().mean() < 0.05 * np.abs(power / 30.02).mean()
+    told = imbalance_of(truth.numpy(), PROBLEM)
+    assert told["mae"] == pytest.approx(float(imbalance.abs().mean()))
+    assert told["rate"] == pytest.approx(np.abs(power / 30.02).mean())
     coded = coded_energy_imbalance(truth, PROBLEM)
     assert coded.abs().mean() == pytest.approx(1.3e-3, rel=0.1)  # the dissipation alone: it is no balance
 

@@ -40,8 +40,8 @@ def _arms(found: Found, arms: Mapping[str, Arm]) -> dict[str, Any]:
         "rows": rows,
         "note": (
             f"Last of {len(truth['times']) - 1} intervals, medians over the seeds. Below the third row each arm is the "
-            "second, Algorithm 2, but for what it says; only the one with the data loss is shown the truth. Way: of the radius, in units of the truth's; "
-            "|dF/dt + (1/L) int phi_t^2|: mean over the intervals."
+            "second, Algorithm 2, but for what it says; only the one with a data loss is shown the truth. Way: of the "
+            "radius, in units of the truth's; |dF/dt + (1/L) int phi_t^2|: mean over the intervals."
         ),
     }  # fmt: skip
 
