@@ -60,7 +60,7 @@ def _errors(output: Path, metrics: dict[str, Any]) -> figures.Entry:
                 label=label,
             )  # fmt: skip
     ax.set(yscale="log", xlabel="t", ylabel="mean |A - A*| over mean area")
-    ax.legend()
+    ax.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), fontsize="small")
     return figures.entry(
         output, "errors", figure, "Error of the areas", "One line for each unseen polycrystal and seed."
     )
