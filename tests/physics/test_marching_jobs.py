@@ -91,7 +91,7 @@ def test_the_gate(tmp_path: Path) -> None:
     from phasemill.core.weights import save_model
 
     save_model(model, networks, card)
-    with pytest.raises(InputError, match="has 1 times the residual of no motion, above the gate 0.9"):
+    with pytest.raises(InputError, match=r"has 1 times the residual of no motion, above the gate 0\.9"):
         gate(model, tmp_path / "other.json")
     assert not (tmp_path / "other.json").exists()
     with pytest.raises(InputError, match="is not a model file of phasemill"):

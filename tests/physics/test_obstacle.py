@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
@@ -14,6 +15,7 @@ from phasemill.grains import kernels, physics
 from phasemill.grains.initial import disc, published_disc
 from phasemill.grains.physics import Medium
 from phasemill.grains.solver import Euler, implicit, implicit_march, integrate, pinned_rate
+from phasemill.grains.variation import Interval
 
 pytestmark = pytest.mark.physics
 
@@ -209,6 +211,30 @@ def test_an_implicit_step_solves_its_equation() -> None:
     mean = (pinned_rate(phi, PUBLISHED) + physics.rate(found, PUBLISHED)) / 2
     assert_allclose(found, np.clip(phi + 30.0 * mean, 0, 1), rtol=0, atol=1e-10)
     assert np.abs(found - phi).max() > 0.03
+
+
+@pytest.mark.parametrize("dg", [0.0, 4.0, -4.0])
+def test_the_networks_energy_is_least_at_the_implicit_step(dg: float) -> None:
+    """J of `variation`, on which networks are trained, and Crank-Nicolson by the solver: one minimum, with dg too."""
+    medium, dt = replace(PUBLISHED, dg=dg), 30.0
+    interval, start = Interval.of(medium, dt), torch.from_numpy(published_disc())[None]
+    source = interval.source(start)
+    step = torch.from_numpy(implicit(published_disc(), dt, medium, "crank-nicolson", tolerance=1e-13))[None]
+    assert float(interval.residual(step, source).abs().max()) < 1e-9
+    step.requires_grad_()
+    energy = interval.energy(step, source)
+    (slope,) = torch.autograd.grad(energy.sum() * step.numel(), step)
+    free = (step > 0) & (step < 1)
+    assert float(slope[free].abs().max()) < 1e-9
+    assert float(slope[step == 0].min()) > 0
+    assert float(slope[step == 1].max()) < 0
+    # a minimum, not a saddle: every way to go leads up, and twice as far four times as high
+    noise = torch.from_numpy(np.random.default_rng(7).normal(size=(5, 64, 64)))
+    moved = [step + far * noise * ((step > 0.05) & (step < 0.95)) for far in (1e-3, 2e-3)]
+    near, far = ((interval.energy(one, source) - energy).detach() for one in moved)
+    assert float(near.min()) > 0
+    assert_allclose(far / near, 4, rtol=0.01)
+    assert float((interval.energy(start, source) - energy).detach()) > 1e-5
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from phasemill.core.errors import InputError
 from phasemill.grains import phases, physics
 from phasemill.grains.initial import disc, one_hot, place, published_disc, voronoi
 from phasemill.grains.physics import Medium
-from phasemill.grains.polycrystal import Polycrystal
+from phasemill.grains.polycrystal import Polycrystal, strongest
 
 pytestmark = pytest.mark.physics
 
@@ -63,10 +63,14 @@ def test_two_grains_among_many_move_as_two_phases(dg: float) -> None:
 def test_tables_of_equal_pairs_are_one_value() -> None:
     phi = one_hot(voronoi(np.random.default_rng(3), (24, 24), 5), 5)
     plain = Polycrystal(phi, FEW)
-    tables = Polycrystal(phi, FEW, sigma=np.ones((5, 5)))
-    for one in (plain, tables):
-        one.advance(20 * plain.dt)
-    assert_allclose(plain.phi, tables.phi, rtol=0, atol=1e-12)
+    for name in ("sigma", "mu"):  # triple junctions: which phases enter a cell is what the projection decides
+        tables = Polycrystal(phi, FEW, **{name: np.ones((5, 5))})
+        assert tables.dt == plain.dt
+        tables.advance(40 * tables.dt)
+        if not plain.steps:
+            plain.advance(40 * plain.dt)
+        assert_allclose(plain.phi, tables.phi, rtol=0, atol=1e-12)
+    assert (plain.count > 2).any()
     alone = Polycrystal(two_of(5, published_disc(), 0, 1), PUBLISHED, dt=1.0, mu=np.full((5, 5), 5e-5))
     alone.advance(50.0)
     same = Polycrystal(two_of(5, published_disc(), 0, 1), PUBLISHED, dt=1.0)
@@ -81,12 +85,85 @@ def test_pairs_have_their_own_mobility_and_energy() -> None:
     mu, sigma = (mu + mu.T) / 2, (sigma + sigma.T) / 2
     mu[2, 5] = mu[5, 2] = 15e-5
     sigma[2, 5] = sigma[5, 2] = 0.5
-    many = Polycrystal(two_of(9, published_disc(), 2, 5), PUBLISHED, dt=0.25, mu=mu, sigma=sigma)
+    many = Polycrystal(two_of(9, published_disc(), 2, 5), PUBLISHED, dt=0.2, mu=mu, sigma=sigma)
     many.advance(50.0)
     expected, medium = published_disc(), Medium(eta=7 * DX, mu=15e-5, sigma=0.5, dx=DX)
-    for _ in range(200):
-        expected = physics.euler_step(expected, 0.25, medium)
+    for _ in range(250):
+        expected = physics.euler_step(expected, 0.2, medium)
     assert_allclose(many.phi[2], expected, rtol=0, atol=1e-12)
+
+
+def test_two_grains_move_by_themselves_beside_a_third() -> None:
+    """N = 2 in a cell of two grains that a third one next to it does not enter, whatever its mobility."""
+    phi = one_hot(voronoi(np.random.default_rng(14), (32, 32), 6), 6)
+    start = Polycrystal(phi, FEW)
+    start.advance(30.0)
+    phi, dt = start.phi, 0.02
+    rng = np.random.default_rng(15)
+    mu = rng.uniform(0.1, 2.0, (6, 6))
+    mu = (mu + mu.T) / 2
+    many = Polycrystal(phi, FEW, dt=dt, mu=mu)
+    many.advance(dt)
+    held, later = phi > 0, many.phi > 0
+    near = held | np.any([np.roll(held, shift, axis) for shift in (1, -1) for axis in (1, 2)], axis=0)
+    chosen = (held.sum(axis=0) == 2) & (near.sum(axis=0) > 2) & (held == later).all(axis=0)
+    assert chosen.sum() > 20
+    potential = np.stack([physics.laplacian(one, 1.0) + (np.pi / FEW.eta) ** 2 * one for one in phi])
+    for x, y in np.argwhere(chosen):
+        a, b = np.flatnonzero(held[:, x, y])
+        expected = dt * mu[a, b] / 2 * (potential[a, x, y] - potential[b, x, y])
+        assert many.phi[a, x, y] - phi[a, x, y] == pytest.approx(expected, abs=1e-12)
+
+
+def pairs(number: int, weak: float, *which: tuple[int, int]) -> NDArray[np.float64]:
+    """A table of ones, `weak` for some pairs."""
+    table = np.ones((number, number))
+    for a, b in which:
+        table[a, b] = table[b, a] = weak
+    return table
+
+
+@pytest.mark.parametrize(
+    ("sigma", "expected"),
+    [
+        (np.full((1, 1), 0.7), 0.7),
+        (np.full((2, 2), 0.7), 0.7),
+        (np.full((35, 35), 0.7), 0.7),
+        (pairs(3, 0.25, (0, 1)), 1.25),  # (4 - 0.25)/3
+        (pairs(4, 0.8, (0, 1), (2, 3)), 1.2),
+        (pairs(4, 0.5, (0, 1), (2, 3)), 1.5),
+        (pairs(5, 0.5, (0, 1), (2, 3)), 1.5),
+    ],
+)
+def test_the_strongest_sigma_of_a_mixture(sigma: NDArray[np.float64], expected: float) -> None:
+    assert strongest(sigma) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_strongest_sigma_is_bounded_by_the_phases_of_a_cell() -> None:
+    """Two sorts of ten phases, boundaries between phases of one sort weaker: only four of each sort fit into a cell."""
+    sort = np.arange(20) % 2
+    table = np.where(sort[:, None] == sort, 0.5, 1.0)
+    assert strongest(table) == pytest.approx(2.5, abs=1e-12)
+    assert strongest(table[:8, :8]) == pytest.approx(2.5, abs=1e-12)
+    assert strongest(table[:6, :6]) == pytest.approx(2.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("share", "stable"), [(1.0, True), (1.1, False)])
+@pytest.mark.parametrize("weak", [1.0, 0.8, 0.5])
+def test_the_limit_of_the_step(weak: float, share: float, stable: bool) -> None:
+    """A mixture of four phases, two pairs of which are weaker: beyond the limit a checkerboard raises its energy."""
+    phi = 0.25 + 1e-3 * np.random.default_rng(0).normal(size=(4, 16, 16))
+    limit = 0.25 / (2 - weak)  # dx^2 / (2 d mu s)
+    many = Polycrystal(phi / phi.sum(axis=0), FEW, dt=limit, sigma=pairs(4, weak, (0, 1), (2, 3)))
+    many.dt = share * limit
+    energies = [many.energy]
+    for _ in range(60):
+        many.advance(many.dt)
+        energies.append(many.energy)
+    if stable:
+        assert (np.diff(energies) < 0).all()
+    else:
+        assert energies[-1] > 2 * energies[0]
 
 
 @pytest.mark.parametrize("shape", [(14, 17), (8, 9, 10)])
@@ -220,22 +297,28 @@ def test_a_polycrystal_in_three_dimensions() -> None:
     assert many.volumes.sum() == pytest.approx(24**3, rel=1e-12)
 
 
-def test_mean_area_grows_linearly_in_time() -> None:
-    """The mean square radius of 150 grains grows as t, once the sharp Voronoi corners are gone."""
-    rng = np.random.default_rng(8)
-    many = Polycrystal(one_hot(voronoi(rng, (192, 192), 150), 150), Medium(eta=5.0, mu=1.0))
-    times, areas = [], []
-    for step in range(26):
-        many.advance(10.0)
-        if step >= 3:
-            alive = many.volumes[many.volumes > 1]
-            times.append(10.0 * (step + 1))
-            areas.append(192**2 / len(alive))
-    slope, offset = np.polyfit(times, areas, 1)
-    fitted = slope * np.array(times) + offset
-    assert slope > 0
-    assert np.corrcoef(areas, fitted)[0, 1] > 0.99
-    assert areas[-1] > 1.5 * areas[0]
+def test_the_mean_square_radius_grows_linearly() -> None:
+    """250 grains, once the sharp Voronoi corners are gone: mean areas grow as t and about as fast as theory has it.
+
+    By area each grain counts as long as it is there, so that this mean has no jumps and shows the straight line. By
+    number, Hillert's mean field (Acta Metall. 13, 1965, 227) for dR/dt = mu sigma (1/<R> - 1/R)/2, which follows from
+    von Neumann and Mullins with n = 3 + 3 R/<R>, gives d<A>/dt = (pi/4) (<R^2>/<R>^2) mu sigma = 0.87 mu sigma. Real
+    distributions are wider than his and grow faster.
+    """
+    many = Polycrystal(one_hot(voronoi(np.random.default_rng(8), (192, 192), 250), 250), Medium(eta=5.0, mu=1.0))
+    many.advance(40.0)
+    times, by_area, by_number = 40 + 10 * np.arange(15), [], []
+    for time in times:
+        if time > 40:
+            many.advance(10.0)
+        area = many.volumes
+        by_area.append((area**2).sum() / area.sum())
+        by_number.append(192**2 / np.count_nonzero(area))
+    early, late = (np.polyfit(times[part], np.array(by_area)[part], 1)[0] for part in (slice(8), slice(7, None)))
+    assert early > 0
+    assert late / early == pytest.approx(1, abs=0.2)  # with t^(1/2) it is 0.70, with t^(3/2) 1.40
+    assert 0.8 < np.polyfit(times, by_number, 1)[0] < 1.4
+    assert by_number[-1] > 1.7 * by_number[0]
 
 
 def test_a_ball_in_three_dimensions() -> None:
@@ -266,7 +349,9 @@ def test_discs_keep_their_distance() -> None:
         (np.full((2, 8, 8), 0.5), {"dt": 1.0}, "dt is 1: explicit steps are stable"),
         (np.full((2, 8, 8), 0.5), {"sigma": np.ones((3, 3))}, "sigma must be a symmetric table of 2 by 2"),
         (np.full((2, 8, 8), 0.5), {"mu": -np.ones((2, 2))}, "mu must be finite and positive"),
-        (np.full((2, 8, 8), 0.5), {"g": np.ones(3)}, "g has shape"),
+        (np.full((4, 8, 8), 0.25), {"dt": 0.17, "sigma": pairs(4, 0.5, (0, 1), (2, 3))}, "0 < dt <= 0.167 here"),
+        (np.full((2, 8, 8), 0.5), {"g": np.ones(3)}, "give one finite energy for each of the 2 phases"),
+        (np.full((2, 8, 8), 0.5), {"g": np.array([0.0, np.nan])}, "give one finite energy for each of the 2 phases"),
         (np.full((9, 8, 8), 1 / 9), {}, "9 grains meet in one cell; at most 8 can"),
     ],
 )
@@ -274,3 +359,18 @@ def test_what_cannot_be_used_is_named(phi: NDArray[np.float64], options: dict[st
     with pytest.raises(InputError) as caught:
         Polycrystal(phi, FEW, **options)  # type: ignore[arg-type]
     assert sentence in str(caught.value)
+
+
+def test_the_message_names_the_limit_that_is_exceeded() -> None:
+    """Eight phases in a cell and eight others in each of its neighbours: more than 24 between them."""
+    mixed = np.zeros((40, 5, 5))
+    mixed[0] = 1
+    for group, (x, y) in enumerate([(0, 0), (0, 1), (1, 0), (0, 4), (4, 0)]):
+        mixed[:, x, y] = 0
+        mixed[8 * group : 8 * group + 8, x, y] = 1 / 8
+    with pytest.raises(InputError, match=r"more than 24 grains meet in cell \(0, 0\) and its neighbours"):
+        Polycrystal(mixed, FEW).advance(0.1)
+    rows = np.zeros((10, 4, 4))
+    rows[:5, :2], rows[5:, 2:] = 0.2, 0.2
+    with pytest.raises(InputError, match=r"more than 8 grains meet in cell \(0, 0\): refine"):
+        Polycrystal(rows, FEW).advance(0.1)

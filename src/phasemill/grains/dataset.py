@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from phasemill.core import store
 from phasemill.core.provenance import Clock
-from phasemill.core.seeds import branch
 from phasemill.grains.config.data import Case, Discs, Hole, RandomDiscs, Square, Start, TruthJob
 from phasemill.grains.initial import disc, discs, draw_radii, place, published_disc, square
-from phasemill.grains.metrics import diagnostics, extinction_time
+from phasemill.grains.metrics import diagnostics, extinction_time, grain_extinctions
 from phasemill.grains.physics import Floats, Medium, stable_dt
-from phasemill.grains.solver import integrate
+from phasemill.grains.solver import Trajectory, integrate
 
 EQUATION = (
     "d(phi)/dt = mu sigma [lap(phi) + pi^2/(2 eta^2) (2 phi - 1)] + mu pi/eta sqrt(phi (1 - phi)) dg, 0 <= phi <= 1"
@@ -32,8 +31,10 @@ MEASURED = {
     "radius_half": "radius of the area phi > 0.5, all grains together",
     "radius_visible": "radius of the area phi > 0.05, all grains together",
     "grains": "number of grains, connected domains of phi > 0.5",
-    "grain_radius": "mean radius of the grains",
+    "grain_radius": "mean over the grains of sqrt(area / pi)",
 }
+GRAIN = "grain of the first frame, the largest first"
+GONE = "first frame's time without the grain; nan where it lives to the end or there are fewer"
 
 log = logging.getLogger("phasemill")
 
@@ -44,17 +45,23 @@ def simulate(job: TruthJob, output: Path, *, threads: int = 1) -> None:
     medium, times, name = medium_of(case), frame_times(case), output.stem
     dt = min(LONGEST * (1 + 1e-12), 0.8 * stable_dt(2, medium))
     runs = []
-    for (label, start), seed in zip(case.starts.items(), branch(job.seed, name, len(case.starts)), strict=True):
-        runs.append(integrate(draw(start, case, seed), times, medium, dt=dt))
+    for label, start in case.starts.items():
+        runs.append(integrate(draw(start, case), times, medium, dt=dt))
         log.info("%s: %s", name, label)
     gone = [extinction_time(times, run.frames) for run in runs]
+    each = [grain_extinctions(times, run.frames) for run in runs]
     attrs = {**describe(case), "title": f"{name}: grains in two phases", "dt": dt}
-    with store.create(output, _coords(case, times, gone), variables(), attrs) as writer:
+    most = max(map(len, each))
+    with store.create(output, _coords(case, times, gone, most), variables(), attrs) as writer:
         for sim, run in enumerate(runs):
-            found = [diagnostics(phi, medium.dx) for phi in run.frames]
-            columns = {key: np.array([one[key] for one in found]) for key in found[0]}
-            writer.write(sim, phi=run.frames, energy=run.energy, **columns)
+            writer.write(sim, phi=run.frames, grain_extinction=filled(each[sim], most), **measure(run, medium.dx))
         writer.provenance = clock.record(f"simulate {name}", job.model_dump(), threads=threads)
+
+
+def measure(run: Trajectory, dx: float) -> dict[str, Floats]:
+    """The `MEASURED` of a simulation, one number per frame."""
+    found = [diagnostics(phi, dx) for phi in run.frames]
+    return {"energy": run.energy, **{key: np.array([one[key] for one in found]) for key in found[0]}}
 
 
 def medium_of(case: Case) -> Medium:
@@ -73,7 +80,7 @@ def interval_length(case: Case) -> float:
     return case.until / case.frames
 
 
-def draw(start: Start, case: Case, seed: np.random.SeedSequence) -> Floats:
+def draw(start: Start, case: Case) -> Floats:
     """The initial field of a simulation."""
     medium, shape = medium_of(case), (case.cells, case.cells)
     side = case.cells * medium.dx
@@ -96,7 +103,16 @@ def draw(start: Start, case: Case, seed: np.random.SeedSequence) -> Floats:
 def variables() -> dict[str, store.Variable]:
     """Fields and diagnostics of a store."""
     lines = {name: store.Variable(("sim", "time"), "1", text, dtype="float64") for name, text in MEASURED.items()}
-    return {"phi": store.Variable(("sim", "time", "x", "y"), "1", "phase field, 1 in the grains"), **lines}
+    return {
+        "phi": store.Variable(("sim", "time", "x", "y"), "1", "phase field, 1 in the grains"),
+        "grain_extinction": store.Variable(("sim", "grain"), "1", GONE, dtype="float64"),
+        **lines,
+    }
+
+
+def filled(values: Floats, number: int) -> Floats:
+    """Values, and nan behind them up to a number of them."""
+    return np.append(values, np.full(number - len(values), np.nan))
 
 
 def describe(case: Case) -> dict[str, Any]:
@@ -124,7 +140,7 @@ def load(dataset: xr.Dataset) -> NDArray[np.float32]:
     return np.asarray(dataset["phi"].values, np.float32)
 
 
-def _coords(case: Case, times: Floats, gone: list[float]) -> xr.Dataset:
+def _coords(case: Case, times: Floats, gone: list[float], grains: int) -> xr.Dataset:
     def line(values: Any, dim: str, long_name: str) -> xr.DataArray:
         return xr.DataArray(values, dims=(dim,), attrs={"units": "1", "long_name": long_name})
 
@@ -133,6 +149,7 @@ def _coords(case: Case, times: Floats, gone: list[float]) -> xr.Dataset:
         coords={
             "time": line(times, "time", "time"),
             "sim": line(np.arange(len(names)), "sim", "simulation"),
+            "grain": line(np.arange(grains), "grain", GRAIN),
             "x": line(centres, "x", "x coordinate"),
             "y": line(centres, "y", "y coordinate"),
             "start": store.flags(names, names, "sim", "initial microstructure"),

@@ -47,7 +47,8 @@ def first_times(times: Floats, gone: NDArray[np.bool_]) -> Floats:
 
 def extinction_time(times: Floats, phi: NDArray[Any]) -> float:
     """The first time without a cell of phi > 1/2, nan where there is none."""
-    return float(first_times(times, ~(np.asarray(phi) > 0.5).any(axis=tuple(range(1, np.ndim(phi))))))
+    alive = np.asarray((np.asarray(phi) > 0.5).any(axis=tuple(range(1, np.ndim(phi)))))
+    return float(first_times(times, ~alive))
 
 
 def label(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:

@@ -3,9 +3,10 @@
     F = sum over a < b of int 4 sigma_ab/eta [phi_a phi_b - (eta/pi)^2 grad phi_a . grad phi_b] + sum over a of g_a V_a
     phi_a,t = sum over b of mu_ab / N [pi^2/(4 eta) (dF/dphi_b - dF/dphi_a)],   sum over a of phi_a = 1,  phi_a >= 0
 
-(PINN-Phase, eq. 2 and 3, after Steinbach; N counts the phases of the cell and its neighbours.) The obstacle and the sum
-are kept by the Euclidean projection of each cell on the simplex, which is the explicit step of that variational
-inequality. With one mobility the projection absorbs the mean over the phases, and N drops out:
+(PINN-Phase, eq. 2 and 3, after Steinbach.) N counts the phases of the cell and those that enter it: a phase of the
+neighbours does so where those of the cell drive it in, sum over b of mu_ab (dF/dphi_b - dF/dphi_a) > 0. The obstacle
+and the sum are kept by the Euclidean projection of each cell on the simplex, which is the explicit step of that
+variational inequality. With one mobility the projection absorbs the mean over the phases, and N drops out:
 
     phi <- P(phi - dt mu sum over b != a of sigma_ab I_b),   I_b = lap phi_b + (pi/eta)^2 phi_b
 
@@ -82,11 +83,25 @@ def project(x: Any, order: Any, n: int) -> None:
 
 
 @kernel
+def admit(local: Any, own: Any, potential: Any, present: int, n: int, mu: Any) -> int:
+    """Moves the phases that enter the cell to the place after its own; how many there are then, the N of eq. 2."""
+    kept = present
+    for k in range(present, n):
+        push = 0.0
+        for m in range(present):
+            push += mu[local[k], local[m]] * (potential[k] - potential[m])
+        if push > 0.0:
+            local[kept], own[kept], potential[kept] = local[k], own[k], potential[k]
+            kept += 1
+    return kept
+
+
+@kernel
 def advance(
     ids: Any, values: Any, count: Any, neighbours: Any, active: Any, fresh_ids: Any, fresh_values: Any,
     fresh_count: Any, sigma: Any, mu: Any, g: Any, numbers: Any,
-) -> int:  # fmt: skip
-    """New lists of the active cells; the cell where the lists overflow, or -1.
+) -> tuple[int, int]:  # fmt: skip
+    """New lists of the active cells; the cell whose phases are too many and how many it may have, or -1 and 0.
 
     numbers: 1/dx^2, (pi/eta)^2, pi/eta, dt. sigma and mu: (1, 1), one value for all pairs, or (phases, phases).
     """
@@ -100,10 +115,9 @@ def advance(
         cell = active[number]
         n = gather(ids, values, count, neighbours, cell, local, own, around)
         if n < 0:
-            return int(cell)
-        present = 0
+            return int(cell), LOCAL
+        present = count[cell]  # the first ones of `local`
         for k in range(n):
-            present += own[k] > 0
             potential[k] = per_area * (around[k] - sides * own[k]) + obstacle * own[k]
         if not same_sigma:  # x serves as room for I
             for k in range(n):
@@ -117,6 +131,8 @@ def advance(
         else:
             for k in range(n):
                 potential[k] *= sigma[0, 0]
+        if not same_mu:
+            n = admit(local, own, potential, present, n, mu)
         for k in range(n):
             if same_mu:
                 rate = mu[0, 0] * potential[k]
@@ -125,9 +141,9 @@ def advance(
                 for m in range(n):
                     if m != k:
                         rate += mu[local[k], local[m]] / n * (potential[k] - potential[m])
-            for m in range(n):
+            for m in range(present if k < present else 0):
                 gain = g[local[m]] - g[local[k]]
-                if gain != 0.0 and own[k] > 0 and own[m] > 0:
+                if gain != 0.0:
                     pair = mu[0, 0] if same_mu else mu[local[k], local[m]]
                     rate += 2.0 / present * pair * force * np.sqrt(own[k] * own[m]) * gain
             x[k] = own[k] + dt * rate
@@ -136,11 +152,11 @@ def advance(
         for k in range(n):
             if x[k] > 0:
                 if kept == SLOTS:
-                    return int(cell)
+                    return int(cell), SLOTS
                 fresh_ids[number, kept], fresh_values[number, kept] = local[k], x[k]
                 kept += 1
         fresh_count[number] = kept
-    return -1
+    return -1, 0
 
 
 @kernel

@@ -1,4 +1,18 @@
-"""Many grains in time: `phases` behind an object that holds the lists, and its diagnostics."""
+"""Many grains in time: `phases` behind an object that holds the lists, and its diagnostics.
+
+An explicit step is stable while no checkerboard of phases grows. In a mixture of phases, changes v that keep the sum
+obey v_t = -mu P sigma P (lap + (pi/eta)^2) v, P the projection on sum v = 0 and sigma the table with 0 on its diagonal,
+and the Laplacian of a checkerboard is -4 d/dx^2 in d dimensions. Hence
+
+    dt <= dx^2 / (2 d mu s),   s = the largest eigenvalue of -P sigma P,
+
+which is sigma itself where all pairs have one, but may exceed every sigma_ab: phases 0 to 3 with sigma_01 = sigma_23 =
+sigma_1 and sigma_2 > sigma_1 for the other pairs have s = 2 sigma_2 - sigma_1, since the pairs 0, 1 and 2, 3 change
+against each other. With middle and half the mean and half the difference of the extreme sigma, -v.sigma v = middle -
+half v.E v with |E_ab| <= 1, so that k phases have s <= middle + (k - 1) half; a cell holds at most SLOTS phases. The
+smaller one of both is taken. mu is the largest of the table: the pairwise rates of N phases, mu_ab / N, have no
+eigenvalue above it.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +25,7 @@ from phasemill.core.errors import InputError
 from phasemill.grains import phases
 from phasemill.grains.kernels import neighbours
 from phasemill.grains.physics import Medium, stable_dt
+from phasemill.grains.solver import steps_of
 
 Floats = NDArray[np.float64]
 
@@ -22,7 +37,7 @@ class Polycrystal:
     ---------
     phi: (phase, x, y[, z]), not negative, of sum 1 in each cell.
     medium: eta, dx, and mu and sigma of all pairs that `mu` and `sigma` do not give; its dg is not used.
-    dt: length of a step, by default 80 % of the stability limit.
+    dt: length of a step, by default 80 % of the stability limit, dx^2 / (2 d mu s) of the module's text.
     sigma, mu: symmetric (phase, phase) tables of the energy and the mobility of each pair.
     g: bulk energy per volume of each phase; phase a grows into b under g_b - g_a.
     """
@@ -36,10 +51,10 @@ class Polycrystal:
         self.sigma = _pairs("sigma", sigma, self.number, medium.sigma)
         self.mu = _pairs("mu", mu, self.number, medium.mu)
         self.g = np.zeros(self.number) if g is None else np.asarray(g, np.float64)
-        if self.g.shape != (self.number,):
-            raise InputError(f"g has shape {self.g.shape}; give one energy for each of the {self.number} phases")
-        strongest = Medium(medium.eta, float(self.mu.max()), float(self.sigma.max()), medium.dx)
-        limit = stable_dt(len(self.shape), strongest)
+        if self.g.shape != (self.number,) or not np.isfinite(self.g).all():
+            raise InputError(f"g is {self.g}: give one finite energy for each of the {self.number} phases")
+        fastest = Medium(medium.eta, float(_off_diagonal(self.mu).max()), strongest(self.sigma), medium.dx)
+        limit = stable_dt(len(self.shape), fastest)
         self.dt = 0.8 * limit if dt is None else dt
         if not 0 < self.dt <= limit:
             raise InputError(f"dt is {dt:g}: explicit steps are stable for 0 < dt <= {limit:.3g} here; lower it")
@@ -62,17 +77,18 @@ class Polycrystal:
 
     def advance(self, duration: float) -> None:
         """March on by `duration`, in equal steps of at most dt."""
-        steps = int(np.ceil(duration / self.dt * (1 - 1e-9)))
+        steps = steps_of(duration, self.dt)
         dt, medium = duration / steps, self.medium
         numbers = (1 / medium.dx**2, (np.pi / medium.eta) ** 2, np.pi / medium.eta, dt)
         for _ in range(steps):
-            full = phases.advance(
+            full, most = phases.advance(
                 self.ids, self.values, self.count, self.neighbours, self.active, *self.fresh, self.sigma, self.mu,
                 self.g, numbers,
             )  # fmt: skip
             if full >= 0:
                 where = tuple(int(i) for i in np.unravel_index(full, self.shape))
-                raise InputError(f"more than {phases.SLOTS} grains meet in cell {where}: refine the grid or lower eta")
+                around = " and its neighbours" if most == phases.LOCAL else ""
+                raise InputError(f"more than {most} grains meet in cell {where}{around}: refine the grid or lower eta")
             phases.commit(self.ids, self.values, self.count, self.active, *self.fresh)
             self.active = self._mark(self.active)
             self.steps += 1
@@ -125,6 +141,22 @@ def compress(phi: NDArray[Any]) -> tuple[NDArray[np.int32], Floats, NDArray[np.i
     return ids, values, filled
 
 
+def strongest(sigma: NDArray[Any]) -> float:
+    """s of the stability limit: what sigma is there in a mixture of phases (see the module's text)."""
+    number, off = len(sigma), _off_diagonal(sigma)
+    middle, half = (off.max() + off.min()) / 2, (off.max() - off.min()) / 2
+    if number < 3:
+        return float(middle)
+    mean_free = np.eye(number) - 1 / number
+    exact = np.linalg.eigvalsh(-mean_free @ np.where(np.eye(number), 0, sigma) @ mean_free)[-1]
+    return float(min(exact, middle + (min(number, phases.SLOTS) - 1) * half))
+
+
+def _off_diagonal(table: NDArray[Any]) -> Floats:
+    """The entries of all pairs, or the one value that stands for them."""
+    return np.asarray(table[~np.eye(len(table), dtype=bool)] if len(table) > 1 else table.ravel())
+
+
 def _check(phi: NDArray[Any]) -> None:
     if phi.ndim not in (3, 4) or min(phi.shape[1:]) < 4:
         raise InputError(f"phi has shape {phi.shape}: give (phase, x, y) or (phase, x, y, z), 4 cells a side or more")
@@ -144,7 +176,7 @@ def _pairs(name: str, table: NDArray[Any] | None, number: int, value: float) -> 
     found = np.asarray(table, np.float64)
     if found.shape != (number, number) or not np.allclose(found, found.T):
         raise InputError(f"{name} must be a symmetric table of {number} by {number} phases; got {found.shape}")
-    off = found[~np.eye(number, dtype=bool)]
+    off = _off_diagonal(found)
     if not (np.isfinite(off).all() and (off > 0).all()):
         raise InputError(f"{name} must be finite and positive for every pair of phases")
     return found

@@ -12,20 +12,22 @@ from numpy.typing import NDArray
 
 from phasemill.core import store
 from phasemill.core.provenance import Clock
-from phasemill.core.seeds import branch
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.unseen import Unseen, UnseenTruthJob
 from phasemill.grains.dataset import (
     EQUATION,
+    GRAIN,
     LONGEST,
-    MEASURED,
     REFERENCES,
     draw,
+    filled,
     frame_times,
     interval_length,
+    measure,
     medium_of,
+    variables,
 )
-from phasemill.grains.metrics import diagnostics
+from phasemill.grains.metrics import grain_extinctions
 from phasemill.grains.physics import stable_dt
 from phasemill.grains.solver import integrate
 
@@ -35,16 +37,19 @@ log = logging.getLogger("phasemill")
 def simulate(job: UnseenTruthJob, output: Path, *, threads: int = 1) -> None:
     """Integrate every start of every setup; deterministic in `job`."""
     clock, wanted = Clock(), job.unseen
-    seeds = branch(job.seed, output.stem, len(wanted.starts))
-    with store.create(output, coords(wanted), _variables(), _attrs()) as writer:
-        for sim, ((start, case), seed) in enumerate(zip(wanted.starts.items(), seeds, strict=True)):
-            medium = medium_of(case)
-            dt = min(LONGEST, 0.8 * stable_dt(2, medium))
-            run = integrate(draw(case.starts[start], case, seed), frame_times(case), medium, dt=dt)
-            found = [diagnostics(phi, medium.dx) for phi in run.frames]
-            columns = {key: np.array([one[key] for one in found]) for key in found[0]}
-            writer.write(sim, phi=padded(run.frames, largest(wanted)), energy=run.energy, **columns)
-            log.info("%s: %s", output.stem, start)
+    runs, gone = [], []
+    for start, case in wanted.starts.items():
+        dt = min(LONGEST, 0.8 * stable_dt(2, medium_of(case)))
+        run = integrate(draw(case.starts[start], case), frame_times(case), medium_of(case), dt=dt)
+        runs.append((run, medium_of(case).dx))
+        gone.append(grain_extinctions(run.time, run.frames))
+        log.info("%s: %s", output.stem, start)
+    most, cells = max(map(len, gone)), largest(wanted)
+    grains = xr.DataArray(np.arange(most), dims=("grain",), attrs={"units": "1", "long_name": GRAIN})
+    with store.create(output, coords(wanted).assign_coords(grain=grains), variables(), _attrs()) as writer:
+        for sim, (run, dx) in enumerate(runs):
+            extinctions = filled(gone[sim], most)
+            writer.write(sim, phi=padded(run.frames, cells), grain_extinction=extinctions, **measure(run, dx))
         writer.provenance = clock.record(f"simulate {output.stem}", job.model_dump(), threads=threads)
 
 
@@ -93,11 +98,6 @@ def coords(wanted: Unseen) -> xr.Dataset:
 
 def _constants(case: Case) -> dict[str, float]:
     return {**vars(medium_of(case)), "interval": interval_length(case)}
-
-
-def _variables() -> dict[str, store.Variable]:
-    lines = {name: store.Variable(("sim", "time"), "1", text, dtype="float64") for name, text in MEASURED.items()}
-    return {"phi": store.Variable(("sim", "time", "x", "y"), "1", "phase field, 1 in the grains"), **lines}
 
 
 def _attrs() -> dict[str, Any]:

@@ -182,7 +182,7 @@ def _write_fields(path: Path, source: xr.Dataset, job: TransferJob, trained: tor
         "prediction": store.Variable(("sim", "kind", "time", "x", "y"), "1", "phase field after training"),
     }
     attrs = {name: source.attrs[name] for name in ("equation", "eta", "mu", "sigma", "dg", "dx", "interval")}
-    title = f"Transfer, {stage.route.words}: the truth, the march from scratch, roll-outs by what was transferred"
+    title = f"Transfer, {stage.route.words}: the truth, the first march, roll-outs by what was transferred"
     with store.create(path, coords, variables, {"title": title, **attrs}) as writer:
         writer.write(0, truth=truth, prediction=fields)
         writer.provenance = clock.record("fields", job.model_dump())

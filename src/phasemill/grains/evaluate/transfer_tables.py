@@ -210,7 +210,8 @@ def _narrow(stages: Stages, found: Found) -> tuple[float | None, str]:
     )
     value = speedup(found["narrow"], settings, "whole", shown)
     if value is None:
-        return None, f"Transfer does not get there in {settings.steps} steps. {note}"
+        gained = 0.0 if math.isfinite(middle(alone["steps"])) else None
+        return gained, f"Transfer does not get there in {settings.steps} steps. {note}"
     if math.isinf(value):
         least = settings.steps / max(middle(moved["steps"]), settings.every)
         return None, f"Scratch does not get there in {settings.steps} steps: more than {least:.3g}. {note}"
