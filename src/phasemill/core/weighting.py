@@ -95,8 +95,11 @@ class Weighting(nn.Module):
             slope = _slope(self.weights, norms, target, parameters) if twice else torch.sign(g - target) * norms
             most = self.beta * self.weights
             moved = self.weights - torch.clamp(self.beta * slope / mean, -most, most)
-        kept = moved[pulls].clamp_min(LEAST)
-        self.weights[pulls] = kept * (len(self.weights) - self.weights[~pulls].sum()) / kept.sum()
+        left = len(self.weights) - self.weights[~pulls].sum()
+        scaled = moved[pulls] * left / moved[pulls].sum()
+        low = scaled <= LEAST
+        scaled = torch.where(low, LEAST, scaled * (left - LEAST * low.sum()) / scaled[~low].sum())
+        self.weights[pulls] = scaled
 
 
 def gradient_norms(losses: Sequence[Tensor], parameters: Sequence[Tensor], *, create_graph: bool = False) -> Tensor:
