@@ -69,7 +69,7 @@ def test_the_command_line_may_give_numbers_as_text(raw):
         ("grains.recurrent.window", 51, "grains: recurrent.window 51 is longer than the 50 frames of shrink_64"),
         ("grains.recurrent.batch", 1, "grains.recurrent.batch: Input should be greater than or equal to 2 (got 1)"),
         ("scales.laptop.grains.gradnorm.attention", 24, "scales.laptop.grains: shrink_64.cells 64 must be a multiple of 8"),
-        ("scales.laptop.grains.gradnorm.points", 4097, "scales.laptop.grains: gradnorm.points 4097 and intervals 3 must be"),
+        ("scales.laptop.grains.gradnorm.points", 4097, "scales.laptop.grains: gradnorm.points 4097 and intervals 2 must be"),
         ("scales.paper.grains.gradnorm.intervals", 51, "scales.paper.grains: gradnorm.points 4096 and intervals 51 must be"),
         ("run", [], "run: List should have at least 1 item"),
         ("run", [[1]], "run.0: Input should be a valid string"),
