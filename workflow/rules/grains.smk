@@ -13,7 +13,7 @@ for dataset in settings.GRAIN_CASES + ["grain_polycrystal", "grains_unseen"]:
             f"logs/{{scale}}/grains/simulate_{dataset}_truth.log",
         benchmark:
             f"logs/{{scale}}/grains/simulate_{dataset}_truth.tsv"
-        priority: 2
+        priority: 3
         conda:
             "../../environment.yml"
         threads: 1
@@ -72,6 +72,13 @@ def parents_of(stage):
     return {"parents": [result_path(*settings.MODELS[name]) for name in trainings]}
 
 
+def finer(dataset):
+    """Whether a data set has more cells than the first benchmark's."""
+    grains = CONFIG.at("paper").grains
+    case = getattr(grains, dataset.removeprefix("grain_"))
+    return case.cells > grains.shrink_64.cells
+
+
 # Trainings: job -> the data set that it learns from, and the files that it begins with.
 GRAIN_TRAININGS = {
     **{f"{case}_march": (case, {}) for case in settings.GRAIN_CASES},
@@ -85,7 +92,7 @@ GRAIN_TRAININGS = {
     },
 }
 
-# Each goes on from its checkpoint when run again.
+# Each goes on from its checkpoint when run again. The finer boxes come first: the last job should not be the longest.
 for training, (dataset, begun) in GRAIN_TRAININGS.items():
 
     rule:
@@ -104,7 +111,7 @@ for training, (dataset, begun) in GRAIN_TRAININGS.items():
             f"logs/{{scale}}/grains/train_{training}.log",
         benchmark:
             f"logs/{{scale}}/grains/train_{training}.tsv"
-        priority: 1
+        priority: 2 if finer(dataset) else 1
         conda:
             "../../environment.yml"
         threads: 1
