@@ -68,7 +68,7 @@ def tables(records: Sequence[dict[str, Any]], shown: Sequence[dict[str, Any]] = 
         found.append(summary)
         for table in record["tables"]:
             if (table["title"], table["rows"]) not in known:
-                title = f"{summary['title']} - {table['title'][0].lower()}{table['title'][1:]}"
+                title = f"{summary['title']} - {table['title']}"
                 found.append({**table, "title": title, "note": f"{table['note']} From a recorded run, see above."})
     return found
 
