@@ -42,6 +42,7 @@ for case in settings.GRAIN_CASES:
             result_path(case, "gate.json"),
         log:
             f"logs/{{scale}}/grains/gate_{case}.log",
+        priority: 3
         conda:
             "../../environment.yml"
         threads: 1
