@@ -39,13 +39,13 @@ def _radii(output: Path, metrics: dict[str, Any], start: str) -> figures.Entry:
     quantities = [("radius_visible", "R(0.05)"), ("radius", "radius of the volume"), ("energy", "free energy F")]
     if several:
         quantities.append(("grain_radius", "mean radius of the grains"))
-    figure, axes = figures.figure(1, len(quantities), height=3.0)
+    figure, axes = figures.figure(1, len(quantities), height=3.3)
     for ax, (name, label) in zip(axes[0], quantities, strict=True):
         ax.plot(times, truth[name], color=figures.INK, linewidth=3, alpha=0.35, label="truth")
         for number, method in enumerate(NETWORKS):
             ax.plot(times, scores[method][0][name], color=figures.PALETTE[number], linewidth=1.2, label=method)
         ax.set(xlabel="t", ylabel=label)
-    axes[0, 0].legend(fontsize="x-small")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     caption = "First seed."
     if several:
         caption += (
@@ -58,7 +58,7 @@ def _radii(output: Path, metrics: dict[str, Any], start: str) -> figures.Entry:
 @figures.style()
 def _errors(output: Path, metrics: dict[str, Any]) -> figures.Entry:
     starts = metrics["starts"]
-    figure, axes = figures.figure(1, len(starts), height=3.4, sharey=True)
+    figure, axes = figures.figure(1, len(starts), height=3.8, sharey=True)
     for ax, start in zip(axes[0], starts, strict=True):
         for number, (method, runs) in enumerate(metrics["scores"][start].items()):
             if method == "zero field":
@@ -72,7 +72,7 @@ def _errors(output: Path, metrics: dict[str, Any]) -> figures.Entry:
                 )
         ax.set(yscale="log", xlabel="t", title=start)
     axes[0, 0].set_ylabel("mean square error")
-    axes[0, -1].legend(fontsize="x-small")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     return figures.entry(output, "errors", figure, "Error by frame", "One line per seed; dotted: without training.")
 
 
