@@ -13,6 +13,7 @@ from phasemill import config
 from phasemill.core import store
 from phasemill.core.errors import InputError
 from phasemill.core.run import Interrupted
+from phasemill.core.statistics import write_statistics
 from phasemill.core.weights import load_model
 from phasemill.grains import library, train_march, train_stepper
 from phasemill.grains.config.learned import MarchJob, StepperJob
@@ -105,6 +106,10 @@ def test_the_data_set(tmp_path: Path) -> None:
     assert float(found["radius_visible"][0, 0]) == pytest.approx(0.4235 * 64 / 63, abs=1e-3)
     assert (np.diff(found["energy"][0]) < 0).all()
     assert np.isnan(found["extinction"][0])
+    write_statistics(data, tmp_path / "statistics.json")
+    numbers = json.loads((tmp_path / "statistics.json").read_text())["statistics"]["all"]
+    assert numbers["grain_extinction"] == {"min": None, "max": None, "mean": None, "std": None}
+    assert numbers["phi"]["max"] == 1
     assert found.attrs["interval"] == pytest.approx(30.02)
     assert interval_length(march.case) == pytest.approx(30.02)
     assert medium_of(march.case).eta == pytest.approx(7 / 63)
