@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from phasemill import config
 from phasemill.core import store
+from phasemill.core.metrics import domains
 from phasemill.grains import physics
 from phasemill.grains.config import CASES
 from phasemill.grains.config.data import Case, Discs
@@ -20,7 +21,7 @@ from phasemill.grains.dataset import LONGEST, draw, filled, frame_times, measure
 from phasemill.grains.evaluate.laws import laws
 from phasemill.grains.evaluate.predictions import Prediction, residual, score
 from phasemill.grains.initial import disc, discs
-from phasemill.grains.metrics import extinction_time, grain_extinctions, label
+from phasemill.grains.metrics import extinction_time, grain_extinctions
 from phasemill.grains.physics import Floats, Medium
 from phasemill.grains.solver import Trajectory, implicit_march, integrate
 from phasemill.grains.variation import Interval
@@ -61,13 +62,13 @@ def test_grains_are_followed_from_frame_to_frame(pictures: list[str], expected: 
 
 def test_a_domain_across_the_borders_is_one() -> None:
     phi = disc((20, 24), 1.0, np.array([0.0, 0.0]), 6.0, 5.0)
-    labels, count = label(phi > 0.5)
+    labels, count = domains(phi > 0.5)
     assert count == 1
     assert_array_equal(labels.reshape(20, 24) == 0, phi > 0.5)
-    assert label(np.roll(phi, 10, 0) > 0.5)[1] == 1
+    assert domains(np.roll(phi, 10, 0) > 0.5)[1] == 1
     ball = disc((10, 12, 14), 1.0, np.zeros(3), 4.0, 4.0)
-    assert label(ball > 0.5)[1] == 1
-    assert label(np.zeros((4, 5), bool))[1] == 0
+    assert domains(ball > 0.5)[1] == 1
+    assert domains(np.zeros((4, 5), bool))[1] == 0
 
 
 def test_discs_vanish_at_the_time_of_the_law() -> None:

@@ -77,13 +77,21 @@ def equivalent_radii(mask: NDArray[np.bool_], dx: float, periodic: bool = True) 
     """
     if mask.dtype != np.bool_:
         raise InputError(f"mask has dtype {mask.dtype}: give a boolean one, such as phi > 0.5")
-    labels, count = ndimage.label(mask)
-    cells = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    if periodic:
-        cells = np.bincount(_merge_across_sides(labels, count), weights=cells)
+    labels, count = domains(mask, periodic)
+    cells = np.bincount(labels[labels >= 0], minlength=count)
     volumes = np.sort(cells)[::-1] * dx**mask.ndim
     unit_ball = pi ** (mask.ndim / 2) / gamma(mask.ndim / 2 + 1)
     return np.asarray((volumes / unit_ball) ** (1 / mask.ndim))
+
+
+def domains(mask: NDArray[np.bool_], periodic: bool = True) -> tuple[NDArray[np.integer[Any]], int]:
+    """The number of the connected domain of each cell, -1 outside, in the mask's shape; and how many domains there are.
+
+    Arguments as of `equivalent_radii`.
+    """
+    labels, count = ndimage.label(mask)
+    numbers = _merge_across_sides(labels, count) if periodic else np.arange(count)
+    return np.append(-1, numbers)[labels], int(numbers.max(initial=-1)) + 1
 
 
 def _merge_across_sides(labels: NDArray[np.integer[Any]], count: int) -> NDArray[np.integer[Any]]:

@@ -6,11 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from phasemill.core.metrics import equivalent_radii
-from phasemill.grains.kernels import neighbours
+from phasemill.core.metrics import domains, equivalent_radii
 
 Floats = NDArray[np.float64]
 
@@ -51,18 +48,6 @@ def extinction_time(times: Floats, phi: NDArray[Any]) -> float:
     return float(first_times(times, ~alive))
 
 
-def label(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """The connected domain of each cell of a periodic mask, -1 outside, flat; and how many domains there are."""
-    inside, sides = mask.ravel(), neighbours(mask.shape)[:, 1::2]
-    joined = inside[:, None] & inside[sides]
-    links = (np.nonzero(joined)[0], sides[joined])
-    _, found = connected_components(coo_array((np.ones(len(links[0])), links), shape=(mask.size,) * 2), directed=False)
-    names, within = np.unique(found[inside], return_inverse=True)
-    labels = np.full(mask.size, -1, np.int32)
-    labels[inside] = within
-    return labels, len(names)
-
-
 def grain_extinctions(times: Floats, phi: NDArray[Any]) -> Floats:
     """When each grain of the first frame vanishes, the largest grain first; nan where it lives to the end.
 
@@ -71,12 +56,12 @@ def grain_extinctions(times: Floats, phi: NDArray[Any]) -> Floats:
 
     Arguments: times (time,); phi (time, x, y[, z]).
     """
-    labels, count = label(phi[0] > 0.5)
+    labels, count = domains(phi[0] > 0.5)
     order = np.argsort(-np.bincount(labels[labels >= 0], minlength=count), kind="stable")
     lives_in = np.eye(count, dtype=bool)[order]  # (grain, domain of the frame)
     gone = np.zeros((len(times), count), bool)
     for number in range(1, len(times)):
-        later, following = label(phi[number] > 0.5)
+        later, following = domains(phi[number] > 0.5)
         both = (labels >= 0) & (later >= 0)
         overlap = np.zeros((count, following), bool)
         overlap[labels[both], later[both]] = True

@@ -25,7 +25,7 @@ from phasemill.core.errors import InputError
 from phasemill.grains import phases
 from phasemill.grains.kernels import neighbours
 from phasemill.grains.physics import Medium, stable_dt
-from phasemill.grains.solver import steps_of
+from phasemill.grains.solver import CFL, steps_of
 
 Floats = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ class Polycrystal:
             raise InputError(f"g is {self.g}: give one finite energy for each of the {self.number} phases")
         fastest = Medium(medium.eta, float(_off_diagonal(self.mu).max()), strongest(self.sigma), medium.dx)
         limit = stable_dt(len(self.shape), fastest)
-        self.dt = 0.8 * limit if dt is None else dt
+        self.dt = CFL * limit if dt is None else dt
         if not 0 < self.dt <= limit:
             raise InputError(f"dt is {dt:g}: explicit steps are stable for 0 < dt <= {limit:.3g} here; lower it")
         cells = int(np.prod(self.shape))

@@ -171,11 +171,11 @@ def fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda index: cosine(index, crystals.steps))
 
     def one(index: int) -> dict[str, float]:
-        begun, rng = time.process_time(), loop.rng(seed, index)
+        begun = time.process_time()
         if index % settings.refresh == 0:
             grown = crystals.length * 2 * index // crystals.steps
             places.refresh(network, index // settings.refresh, min(crystals.length, grown))
-        phi, state = places.draw(rng)
+        phi, state = places.draw(loop.rng(seed, index))
         optimizer.zero_grad()
         total = torch.zeros(())
         for _ in range(settings.window):

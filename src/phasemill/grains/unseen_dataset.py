@@ -29,7 +29,7 @@ from phasemill.grains.dataset import (
 )
 from phasemill.grains.metrics import grain_extinctions
 from phasemill.grains.physics import stable_dt
-from phasemill.grains.solver import integrate
+from phasemill.grains.solver import CFL, integrate
 
 log = logging.getLogger("phasemill")
 
@@ -39,7 +39,7 @@ def simulate(job: UnseenTruthJob, output: Path, *, threads: int = 1) -> None:
     clock, wanted = Clock(), job.unseen
     runs, gone = [], []
     for start, case in wanted.starts.items():
-        dt = min(LONGEST, 0.8 * stable_dt(2, medium_of(case)))
+        dt = min(LONGEST, CFL * stable_dt(2, medium_of(case)))
         run = integrate(draw(case.starts[start], case), frame_times(case), medium_of(case), dt=dt)
         runs.append((run, medium_of(case).dx))
         gone.append(grain_extinctions(run.time, run.frames))
