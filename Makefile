@@ -16,7 +16,7 @@ run: $(VENV)/ready ## simulate, train, evaluate and report at scale laptop
 	$(SNAKEMAKE) --profile profiles/local all --config scale=laptop
 	@echo "Report: $(CURDIR)/results/laptop/index.html"
 
-smoke: $(VENV)/ready ## the whole pipeline in a few minutes, numbers without meaning
+smoke: $(VENV)/ready ## the whole pipeline in about ten minutes, numbers without meaning
 	@$(BIN)/python workflow/unlock.py
 	$(SNAKEMAKE) --profile profiles/local all --config scale=smoke
 	@echo "Report: $(CURDIR)/results/smoke/index.html"
@@ -27,7 +27,7 @@ test: $(VENV)/ready ## every test (Slurm and browser tests only where those are 
 test-fast: $(VENV)/ready ## under two minutes: units, configuration, dry runs
 	$(BIN)/python -m pytest -m "not physics and not workflow and not slurm and not browser and not performance"
 
-bench: $(VENV)/ready ## speed as ratios against peers (installs py-pde) -> results/performance.json
+bench: $(VENV)/ready ## speed as ratios against peers (installs py-pde and DeepXDE) -> results/performance.json
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[peers]'
 	$(BIN)/python -m pytest -m performance -s tests/performance
 

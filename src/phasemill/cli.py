@@ -67,13 +67,15 @@ def train(
     parents: Annotated[
         list[Path] | None, typer.Option(help="Trained models of which a transfer begins, one option each.")
     ] = None,
+    part: Annotated[int | None, typer.Option(min=0, help="Which part of the seeds, where they are dealt.")] = None,
     threads: Threads = 1,
     device: Device = "auto",
 ) -> None:
     """Train a model; stops cleanly on SIGTERM and goes on from its checkpoint when run again."""
     job = _find("train", name, threads)
     given = {"checkpoints": checkpoints, "history": history, "threads": threads, "device": device}
-    job(_parse(name, spec), data, output, **given, **_fitting(name, job, {"start": start, "parents": parents or None}))
+    extra = _fitting(name, job, {"start": start, "parents": parents or None, "part": part})
+    job(_parse(name, spec), data, output, **given, **extra)
 
 
 @app.command()

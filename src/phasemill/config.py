@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from phasemill.core.blocks import Block, Count, Job
 from phasemill.core.errors import InputError, unknown
 from phasemill.grains import config as grains
+from phasemill.pinns import config as pinns
 from phasemill.spinodal import config as spinodal
 from phasemill.transport import config as transport
 
@@ -25,7 +26,7 @@ SCALES = ("smoke", "laptop", "paper")
 DEFAULT_SCALE: Literal["laptop"] = "laptop"
 
 # A new wing adds its jobs here and its block to `Scale`.
-WINGS = {"spinodal": spinodal.JOBS, "grains": grains.JOBS, "transport": transport.JOBS}
+WINGS = {"spinodal": spinodal.JOBS, "grains": grains.JOBS, "pinns": pinns.JOBS, "transport": transport.JOBS}
 
 JOBS: dict[str, type[Job]] = {name: job for jobs in WINGS.values() for name, job in jobs.items()}
 WING_OF = {name: wing for wing, jobs in WINGS.items() for name in jobs}
@@ -54,6 +55,7 @@ class Scale(Block):
 
     spinodal: spinodal.Spinodal
     grains: grains.Grains
+    pinns: pinns.Pinns
     transport: transport.Transport
     minutes: dict[str, Count] = Field(description="Slurm run time per benchmark, first attempt")
 
@@ -95,6 +97,18 @@ class Config(Block):
         wing, model = WING_OF[job], JOBS[job]
         known = {**dict(getattr(self.at(scale), wing)), "seed": self.seed}
         return model(**{name: known[name] for name in model.model_fields if name in known}).model_dump_json()
+
+    def models(self, scale: str) -> list[str]:
+        """Paths of all trained models of a scale."""
+        return [path for name in MODELS for path in self.model_paths(name, scale)]
+
+    def model_paths(self, training: str, scale: str) -> list[str]:
+        """Paths of what a training makes: one model, or one for each part over which its seeds are dealt."""
+        benchmark, model = MODELS[training]
+        if "{part}" not in model:
+            return [result_path(benchmark, model, scale)]
+        parts = getattr(getattr(self.at(scale), WING_OF[training]), benchmark).parts
+        return [result_path(benchmark, model.format(part=part), scale) for part in range(parts)]
 
     def minutes(self, benchmark: str, scale: str, attempt: int = 1) -> int:
         """Run time of a benchmark's longest job; grows with the attempt up to the partition's limit."""

@@ -12,10 +12,7 @@ rule truth:
 rule models:
     """All trained models of the active scale."""
     input:
-        [
-            result_path(benchmark, model, CONFIG.scale)
-            for benchmark, model in settings.MODELS.values()
-        ],
+        CONFIG.models(CONFIG.scale),
     localrule: True
 
 

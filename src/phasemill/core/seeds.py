@@ -10,3 +10,8 @@ import numpy as np
 def branch(root: int, name: str, count: int) -> list[np.random.SeedSequence]:
     """`count` independent seeds of the branch `name`; the i-th does not depend on `count` or on other branches."""
     return np.random.SeedSequence([root, crc32(name.encode())]).spawn(count)
+
+
+def children(seed: np.random.SeedSequence, count: int) -> list[np.random.SeedSequence]:
+    """The first `count` children of a seed, the same at each call, where `seed.spawn` goes on to new ones."""
+    return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key).spawn(count)

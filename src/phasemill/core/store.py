@@ -249,13 +249,13 @@ def _blank(shape: list[int], dtype: str) -> Any:
 
 
 def _encoding(array: xr.DataArray) -> dict[str, Any]:
-    """Chunks of one 3-D frame or a few 2-D ones; a simulation is one shard, written in one go."""
+    """Chunks of one 3-D frame, a few 2-D ones or all 1-D ones; a simulation is one shard, written in one go."""
     if not set(array.dims) & set(SPACE):
         return {"chunks": array.shape}  # diagnostics: small, one file
     spatial = sum(dim in SPACE for dim in array.dims)
     chunks, shards = [], []
     for dim, length in zip(array.dims, array.shape, strict=True):
-        frames = min(length, FRAMES_PER_CHUNK if spatial == 2 else 1)
+        frames = min(length, {1: length, 2: FRAMES_PER_CHUNK}.get(spatial, 1))
         chunk = length if dim in SPACE else frames if dim == "time" else 1
         chunks.append(chunk)
         shards.append(1 if dim == "sim" else -(-length // chunk) * chunk)

@@ -71,7 +71,15 @@ class Weighting(nn.Module):
         """
         if self.mode == "fixed":
             return
-        values = torch.stack([loss.detach() for loss in losses])
+        twice = self.mode == "gradnorm" and self.second_backward
+        norms = gradient_norms(losses, parameters, create_graph=twice)
+        self.move(torch.stack([loss.detach() for loss in losses]), norms, parameters if twice else ())
+
+    def move(self, values: Tensor, norms: Tensor, parameters: Sequence[Tensor] = ()) -> None:
+        """The step itself, from the losses and the norms |grad L_m| of their gradients; both (count,).
+
+        With `parameters` the gradient of GradNorm comes from a second backward pass through the graph of the norms.
+        """
         if (values < 0).any():
             raise InputError(
                 f"losses {values.tolist()}: negative ones cannot be weighed by their decline; fix the weights"
@@ -79,8 +87,6 @@ class Weighting(nn.Module):
         if not self.begun:
             self.first.copy_(values)
             self.begun.fill_(True)
-        twice = self.mode == "gradnorm" and self.second_backward
-        norms = gradient_norms(losses, parameters, create_graph=twice)
         ratio = values / self.first.clamp_min(torch.finfo(values.dtype).tiny)
         with torch.no_grad():
             g = self.weights * norms
@@ -92,7 +98,7 @@ class Weighting(nn.Module):
         if self.mode == "modified":
             moved = (1 - self.beta) * self.weights + self.beta * target / g
         else:
-            slope = _slope(self.weights, norms, target, parameters) if twice else torch.sign(g - target) * norms
+            slope = _slope(self.weights, norms, target, parameters) if parameters else torch.sign(g - target) * norms
             most = self.beta * self.weights
             moved = self.weights - torch.clamp(self.beta * slope / mean, -most, most)
         left = len(self.weights) - self.weights[~pulls].sum()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,12 @@ from phasemill.core.files import write_bytes
 
 def save_model(path: Path | str, module: torch.nn.Module, card: dict[str, Any]) -> None:
     """Write the state of `module` with its `card` (parameters, data digest, provenance) atomically."""
-    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    save_tensors(path, module.state_dict(), card)
+
+
+def save_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor], card: dict[str, Any]) -> None:
+    """The same for any tensors by name."""
+    state = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     write_bytes(path, save(state, metadata={"card": json.dumps(card)}))
 
 
@@ -25,13 +31,16 @@ def read_card(path: Path | str) -> dict[str, Any]:
 
     Raises InputError if the file is missing or no model file.
     """
-    try:
-        with safe_open(str(path), framework="np") as stream:
-            return dict(json.loads((stream.metadata() or {})["card"]))
-    except FileNotFoundError:
-        raise _missing(path) from None
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise _foreign(path, error) from None
+    return _read(path, "np", tensors=False)[0]
+
+
+def load_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """All tensors of a model file by name, and its card; for files that hold whatever their card lists.
+
+    Raises InputError if the file is missing or no model file.
+    """
+    card, tensors = _read(path, "pt", tensors=True)
+    return tensors, card
 
 
 def load_model(path: Path | str, module: torch.nn.Module) -> dict[str, Any]:
@@ -42,23 +51,21 @@ def load_model(path: Path | str, module: torch.nn.Module) -> dict[str, Any]:
     InputError
         If the file is missing, no safetensors file, or of another architecture.
     """
+    tensors, card = load_tensors(path)
     try:
-        with safe_open(str(path), framework="pt") as stream:
-            card = json.loads((stream.metadata() or {})["card"])
-            module.load_state_dict({name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118  # no mapping
-    except FileNotFoundError:
-        raise _missing(path) from None
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise _foreign(path, error) from None
+        module.load_state_dict(tensors)
     except RuntimeError:
         kind = type(module).__name__
         raise InputError(f"{path} holds another architecture than {kind}; use its own settings or remake it") from None
-    return dict(card)
+    return card
 
 
-def _missing(path: Path | str) -> InputError:
-    return InputError(f"model {path} does not exist; make it with: snakemake -c all -- {path}")
-
-
-def _foreign(path: Path | str, error: Exception) -> InputError:
-    return InputError(f"{path} is not a model file of phasemill ({type(error).__name__}); remake it")
+def _read(path: Path | str, framework: str, *, tensors: bool) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(str(path), framework=framework) as stream:
+            card = dict(json.loads((stream.metadata() or {})["card"]))
+            return card, {name: stream.get_tensor(name) for name in stream.keys()} if tensors else {}  # noqa: SIM118  # no mapping
+    except FileNotFoundError:
+        raise InputError(f"model {path} does not exist; make it with: snakemake -c all -- {path}") from None
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise InputError(f"{path} is not a model file of phasemill ({type(error).__name__}); remake it") from None

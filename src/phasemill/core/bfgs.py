@@ -1,0 +1,350 @@
+"""Self-scaled quasi-Newton with full memory, with the checkpoints, history, progress and stop signals of the loop.
+
+Step s = alpha p, p = -H g, alpha by a strong Wolfe search; y = change of the gradient, w = H y:
+
+    H <- [H - w w^T / (y.w) + phi (y.w) v v^T] / tau + s s^T / (s.y),   v = s / (s.y) - w / (y.w)
+
+    bfgs:       tau = phi = 1
+    ss_bfgs:    phi = 1, tau = min(1, 1/b)                                       (Al-Baali 1998)
+    ss_broyden: phi = (1 - theta) / (1 + a theta), tau as in `scaling`             (Al-Baali, Spedicato, Maggioni 2014)
+
+with b = s.H^-1 s / s.y, h = y.w / s.y, a = b h - 1. Ill-conditioned losses, such as squared residuals of a differential
+equation, need the curvature of thousands of steps, which L-BFGS forgets. The price is n^2 / 2 numbers in memory, whose
+passage through the processor is what a step costs. H is therefore read once per step and written only once in many:
+the updates wait as columns of P and are added together.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from scipy.linalg.blas import dsymv, dsyr2k
+from scipy.optimize import line_search
+
+from phasemill.core.lbfgs import Minimum, Vector
+from phasemill.core.run import (
+    Checkpoints,
+    Interrupted,
+    LoopError,
+    Progress,
+    Row,
+    announce,
+    make_row,
+    not_finite,
+    stop_signals,
+    write_history,
+)
+
+log = logging.getLogger("phasemill")
+
+Update = Literal["bfgs", "ss_bfgs", "ss_broyden"]
+Fun = Callable[[Vector], tuple[float, Vector]]
+
+WAITING = 32
+"""Updates that wait: each makes a product dearer by four passes through a vector, and all share one pass through H."""
+
+
+def scaling(update: Update, b: float, h: float, n: int) -> tuple[float, float]:
+    """(tau, phi) of an update; see the module. In exact arithmetic a = b h - 1 >= 0."""
+    if update == "bfgs":
+        return 1.0, 1.0
+    rho = min(1.0, 1 / b)
+    a = max(b * h - 1, 1e-12)  # a = 0: s and w are parallel and v = 0, so that phi means nothing
+    if update == "ss_bfgs":
+        return rho, 1.0
+    least = min(1.0, h / ((1 + a) * (1 + math.sqrt(a / (1 + a)))))  # h (1 - sqrt(a / (1 + a))), without cancellation
+    theta = max((least - 1) / a, min(1 / least, (1 - b) / b))
+    sigma = 1 + a * theta
+    root = sigma ** (1 / (1 - n)) if n > 1 else 1.0
+    tau = min(rho * root, sigma) if theta <= 0 else rho * min(root, 1 / theta)
+    return tau, (1 - theta) / sigma
+
+
+@dataclass
+class Inverse:
+    """H = gamma H0 + sum_i [s_i w_i] D_i [s_i w_i]^T, an approximation of the inverse Hessian; H0 = 1 at first."""
+
+    n: int
+    gamma: float
+    matrix: Any = None  # H0 (n, n), lower triangle, column by column; None stands for the identity
+    pairs: Any = None  # (n, 2 WAITING), the first 2 len(blocks) in use
+    blocks: Any = None  # D_i, (waiting, 2, 2)
+    fresh: bool = True  # not one update yet
+
+    def __post_init__(self) -> None:
+        if self.pairs is None:
+            self.pairs, self.blocks = np.zeros((self.n, 2 * WAITING), order="F"), np.zeros((0, 2, 2))
+
+    def __matmul__(self, g: Vector) -> Vector:
+        """H g."""
+        first = g if self.matrix is None else dsymv(1.0, self.matrix, g, lower=1)
+        used = self.pairs[:, : 2 * len(self.blocks)]
+        inner = np.matmul(self.blocks, (used.T @ g).reshape(-1, 2, 1)).ravel()
+        product: Vector = self.gamma * first + used @ inner
+        return product
+
+    def update(self, kind: Update, s: Vector, y: Vector, g: Vector, before: Vector, scale: float) -> Vector:
+        """Take in the step s, which ended where the gradient is g; returns H g of the new H.
+
+        Arguments
+        ---------
+        before: H (g - y), which gave the direction.
+        scale: s.H^-1 s = -alpha s.(g - y).
+        """
+        product = self @ g
+        w = product - before
+        sy, yw = float(s @ y), float(y @ w)
+        if not (sy > 0 and yw > 0 and scale > 0):  # round-off: nothing to learn from this step
+            return product
+        if self.fresh:  # the first step tells how large the inverse is
+            ratio = sy / yw
+            self.gamma, self.fresh = self.gamma * ratio, False
+            product, w, yw, scale = product * ratio, w * ratio, sy, scale / ratio
+        tau, phi = scaling(kind, scale / sy, yw / sy, self.n)
+        cross = -phi / (tau * sy)
+        block = np.array([[phi * yw / (tau * sy**2) + 1 / sy, cross], [cross, (phi - 1) / (tau * yw)]])
+        place = 2 * len(self.blocks)
+        self.pairs[:, place], self.pairs[:, place + 1] = s, w
+        self.gamma /= tau
+        self.blocks = np.concatenate([self.blocks / tau, block[None]])
+        if len(self.blocks) == WAITING:
+            self._settle()
+        inner = block @ np.array([s @ g, w @ g])
+        after: Vector = product / tau + inner[0] * s + inner[1] * w
+        return after
+
+    def _settle(self) -> None:
+        """H0 <- H, in one pass."""
+        if self.matrix is None:
+            self.matrix = np.zeros((self.n, self.n), order="F")
+            np.fill_diagonal(self.matrix, 1.0)
+        halves = np.zeros_like(self.pairs)
+        for i, block in enumerate(self.blocks):
+            halves[:, 2 * i : 2 * i + 2] = self.pairs[:, 2 * i : 2 * i + 2] @ (block / 2)
+        self.matrix = dsyr2k(1.0, self.pairs, halves, beta=self.gamma, c=self.matrix, overwrite_c=1, lower=1)
+        self.gamma, self.blocks = 1.0, np.zeros((0, 2, 2))
+
+    def freeze(self) -> dict[str, Any]:
+        """All of it for a checkpoint; of H0 only the lower triangle, column by column."""
+        tensors = {"pairs": torch.from_numpy(self.pairs), "blocks": torch.from_numpy(self.blocks)}
+        if self.matrix is not None:
+            packed = np.concatenate([self.matrix[j:, j] for j in range(self.n)])
+            tensors["matrix"] = torch.from_numpy(packed)
+        return {"n": self.n, "gamma": self.gamma, "fresh": self.fresh, **tensors}
+
+    @classmethod
+    def thaw(cls, saved: Mapping[str, Any]) -> Inverse:
+        """The inverse that was frozen."""
+        parts: dict[str, Any] = {
+            name: value.numpy() if torch.is_tensor(value) else value for name, value in saved.items()
+        }
+        parts["pairs"] = np.asfortranarray(parts["pairs"])
+        if "matrix" in parts:
+            n, packed, start = parts["n"], parts["matrix"], 0
+            parts["matrix"] = np.zeros((n, n), order="F")
+            for j in range(n):
+                parts["matrix"][j:, j] = packed[start : start + n - j]
+                start += n - j
+        return cls(**parts)
+
+
+@dataclass
+class Found:
+    """The end of a line search; x is None if it failed."""
+
+    evaluations: int
+    alpha: float = 0.0
+    x: Vector | None = None
+    value: float = math.inf
+    gradient: Vector = field(default_factory=lambda: np.zeros(0))
+
+
+def search(fun: Fun, x: Vector, p: Vector, value: float, gradient: Vector) -> Found:
+    """A step alpha that satisfies the strong Wolfe conditions with c1 = 1e-4, c2 = 0.9; the first trial is 1.
+
+    If none is found, the lowest trial counts, provided that it satisfies the first condition.
+    """
+    slope = float(gradient @ p)
+    if not slope < 0:
+        return Found(0)
+    last: list[Found] = [Found(0)]
+    lowest = Found(0)
+
+    def trial(at: Vector) -> Found:
+        nonlocal lowest
+        found = last[0]
+        if found.x is None or not np.array_equal(found.x, at):
+            level, steepness = fun(at)
+            good = math.isfinite(level) and bool(np.isfinite(steepness).all())
+            alpha = float((at - x) @ p / (p @ p))
+            found = Found(found.evaluations + 1, alpha, at, float(level) if good else math.inf, steepness)
+            lowest = min(lowest, found, key=lambda one: one.value)
+            last[0] = found
+        return found
+
+    def level(at: Vector) -> float:
+        return trial(at).value
+
+    def steepness(at: Vector) -> Vector:
+        return trial(at).gradient
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        alpha, *_, end = line_search(level, steepness, x, p, gradient, value, maxiter=20)
+    found = lowest if alpha is None or end is None else replace(last[0], alpha=float(alpha))
+    if not found.value < value + 1e-4 * found.alpha * slope:
+        found = Found(0)
+    return replace(found, evaluations=last[0].evaluations)
+
+
+def minimise_bfgs(
+    fun: Fun,
+    x0: Vector,
+    *,
+    iterations: int,
+    every: int,
+    checkpoints: Path,
+    key: str,
+    history: Path,
+    validate: Callable[[Vector], Mapping[str, float]] | None = None,
+    renew: Callable[[int, Vector], None] | None = None,
+    segment: int = 500,
+    update: Update = "ss_broyden",
+    gtol: float = 1e-8,
+    checkpoint_seconds: float = 300.0,
+    log_seconds: float = 10.0,
+    label: str = "BFGS",
+) -> Minimum:
+    """x = argmin fun(x), going on from the newest checkpoint of the same `key` if there is one.
+
+    A checkpoint holds H, so that a run goes on bit-equal from any iteration; it has 4 n^2 bytes (n = 8000: 256 MB), so
+    that it should not be written too often.
+    A line search that fails starts again from a scaled identity, once in a segment; the second time it ends the run.
+
+    Arguments
+    ---------
+    fun: x, shape (n,), float64 -> value and gradient, shape (n,); must be deterministic. A trial step at which it is
+        not finite is shortened.
+    iterations, every: most iterations; a history row is due after each `every` and at the end.
+    checkpoints, key, history, checkpoint_seconds, log_seconds: as in `loop.train`; columns step, seconds, loss, then
+        what `validate` returns for the x of the row. An Adam stage before needs a folder or key of its own.
+    renew: called as renew(i, x) before segment i = 0, 1, ... with the x where it begins; it may change `fun` (other
+        points, other weights), by i and x alone. H is kept.
+    segment: iterations between two renewals.
+    update: kind of the update; see the module.
+    gtol: converged when max|gradient| <= gtol.
+
+    Raises
+    ------
+    LoopError
+        `fun` is not finite where it begins, or the checkpoint has another length.
+    Interrupted
+        After SIGTERM or SIGUSR1, once the last whole iteration is saved.
+    """
+    store = Checkpoints(checkpoints, key, seconds=checkpoint_seconds)
+    state = Minimum(np.array(x0, dtype=np.float64))
+    inverse: Inverse | None = None
+    product: Vector | None = None  # H g
+    number, anchor, failed = -1, state.x, False  # the segment, its first x, whether a line search failed in it
+    if saved := store.load():
+        state = Minimum(**{**saved["result"], "x": saved["result"]["x"].numpy()})
+        if state.x.size != np.size(x0):
+            raise LoopError(
+                f"checkpoint {store.newest} holds {state.x.size} unknowns but {np.size(x0)} are asked for; "
+                f"delete {store.folder} to train again"
+            )
+        number, anchor, failed = saved["number"], saved["anchor"].numpy(), saved["failed"]
+        if saved["inverse"] is not None:
+            inverse, product = Inverse.thaw(saved["inverse"]), saved["product"].numpy()
+    announce(label, state.iterations, iterations, store, finished=state.finished)
+    write_history(history, state.rows)
+    began = time.monotonic() - state.seconds
+
+    def row() -> Row:
+        metrics = validate(state.x.copy()) if validate is not None else {}
+        first = {"step": state.iterations, "seconds": time.monotonic() - began, "loss": state.value}
+        return make_row(label, first, metrics)
+
+    def save() -> None:
+        state.seconds = time.monotonic() - began
+        whole = inverse is not None and product is not None and not state.finished
+        content = {
+            "result": {**vars(state), "x": torch.from_numpy(state.x)},
+            "anchor": torch.from_numpy(anchor),
+            "number": number,
+            "failed": failed,
+            "inverse": inverse.freeze() if inverse is not None and whole else None,
+            "product": torch.from_numpy(product) if whole else None,
+        }
+        store.save(state.iterations, content)
+        write_history(history, state.rows)
+
+    def finish(message: str, *, converged: bool) -> None:
+        state.converged, state.message, state.finished = converged, message, True
+        if not state.rows or state.rows[-1]["step"] < state.iterations:
+            state.rows.append(row())
+        save()
+
+    with stop_signals() as stop, Progress(label, state.iterations, iterations, log_seconds) as progress:
+
+        def watched(x: Vector) -> tuple[float, Vector]:
+            if stop:
+                raise Interrupted
+            return fun(x)
+
+        gradient: Vector | None = None
+        while not state.finished:
+            if state.iterations >= iterations:
+                finish("all iterations are done", converged=False)
+                continue
+            if state.iterations // segment != number:
+                number, anchor, failed = state.iterations // segment, state.x, False
+                if renew is not None:
+                    gradient = product = None
+            if gradient is None:
+                if renew is not None:
+                    renew(number, anchor.copy())
+                state.value, gradient = fun(state.x)
+                if not (math.isfinite(state.value) and np.isfinite(gradient).all()):
+                    raise not_finite(label, state.iterations, "the loss", store, "start from better weights")
+            if np.abs(gradient).max() <= gtol:
+                finish("the gradient is as small as gtol", converged=True)
+                continue
+            if inverse is None:
+                inverse, product = Inverse(gradient.size, 1 / float(np.linalg.norm(gradient))), None
+            if product is None:
+                product = inverse @ gradient
+            try:
+                found = search(watched, state.x, -product, state.value, gradient)
+            except Interrupted:
+                save()
+                place = (stop[0].name, state.iterations, iterations, store.newest)
+                log.warning("%s: %s at step %d of %d, saved as %s", label, *place)
+                raise
+            state.evaluations += found.evaluations
+            if found.x is None:
+                if failed or inverse.fresh:
+                    finish("the line search finds no lower value", converged=False)
+                inverse, failed = None, True
+                continue
+            s, y = found.x - state.x, found.gradient - gradient
+            scale = -found.alpha * float(s @ gradient)
+            product = inverse.update(update, s, y, found.gradient, product, scale)
+            state.x, state.value, gradient = found.x, found.value, found.gradient
+            state.iterations += 1
+            progress.show(state.iterations, {"loss": state.value})
+            if state.iterations % every == 0:
+                state.rows.append(row())
+            if store.due(state.iterations):
+                save()
+    log.info("%s: finished at step %d, loss %.6g: %s", label, state.iterations, state.value, state.message)
+    return state

@@ -1,0 +1,100 @@
+"""The paper's protocol: trainings that differ in the weighting of their loss terms alone."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from phasemill.core.blocks import Block, Count, Job, Positive
+
+
+class Row(Block):
+    """One way to weigh the terms."""
+
+    scheme: Literal["fixed", "dn", "id", "ma", "ma14", "softadapt", "gradnorm"]
+    beta: float = Field(default=0.99, ge=0, lt=1, description="share of the old weight in the new one")
+    p: Literal["1", "2", "inf"] = Field(default="2", description="order of the norm of dn")
+    correct: bool = Field(default=False, description="bias correction of the average")
+    tau: Count = Field(default=10, description="epochs between updates of the weights")
+    everywhere: bool = Field(default=False, description="Allen-Cahn: the periodic term's weight changes, too")
+
+    @property
+    def name(self) -> str:
+        """As it is called in files: dn_0.99_inf_corrected_tau100."""
+        if self.scheme == "fixed":
+            return "fixed"
+        parts = [self.scheme, f"{self.beta:g}"]
+        parts += [f"p{self.p}"] if self.p != "2" else []
+        parts += ["corrected"] if self.correct else []
+        parts += [f"tau{self.tau}"] if self.tau != 10 else []
+        parts += ["everywhere"] if self.everywhere else []
+        return "_".join(parts)
+
+
+class Runs(Block):
+    """A problem's network, points, optimiser and rows."""
+
+    depth: int = Field(ge=2, description="layers of weights, the last one included")
+    width: Count
+    points: Count = Field(description="where the equation is asked for")
+    initial: int = Field(ge=0, description="points of the initial condition")
+    boundary: Count = Field(description="points per end or edge, or pairs")
+    batch: int | None = Field(default=None, ge=1, description="points of the equation per step; default all")
+    bounds: Literal["paper", "code"] = "paper"
+    epochs: Count
+    learning_rate: Positive
+    check: Count = Field(description="epochs between errors on the reference grid")
+    ema: float = Field(gt=0, lt=1, description="share of the old parameters in their running mean, per step")
+    seeds: Count
+    parts: Count = Field(description="jobs over which the seeds are dealt")
+    rows: list[Row] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Runs:
+        names = [row.name for row in self.rows]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"row {twice[0]} stands twice")
+        if self.parts > self.seeds:
+            raise ValueError(f"{self.parts} parts for {self.seeds} seeds: give at most one part per seed")
+        return self
+
+
+class BurgersRunsJob(Job):
+    """Train Burgers with every row and every seed of a part."""
+
+    verb = "train"
+    function = "phasemill.pinns.train_runs:train"
+    benchmark: ClassVar[str] = "burgers"
+    model: ClassVar[str] = "runs_{part}.safetensors"
+
+    burgers: Runs
+
+
+class PoissonRunsJob(Job):
+    """Train Poisson with every row and every seed of a part."""
+
+    verb = "train"
+    function = "phasemill.pinns.train_runs:train"
+    benchmark: ClassVar[str] = "poisson"
+    model: ClassVar[str] = "runs_{part}.safetensors"
+
+    poisson: Runs
+
+
+class AllenCahnRunsJob(Job):
+    """Train Allen-Cahn with every row and every seed of a part."""
+
+    verb = "train"
+    function = "phasemill.pinns.train_runs:train"
+    benchmark: ClassVar[str] = "allen_cahn"
+    model: ClassVar[str] = "runs_{part}.safetensors"
+
+    allen_cahn: Runs
+
+
+def problem_of(job: Job) -> tuple[str, Runs]:
+    """The problem of a job, and its settings."""
+    name = next(name for name in ("burgers", "poisson", "allen_cahn") if name in type(job).model_fields)
+    settings: Runs = getattr(job, name)
+    return name, settings

@@ -1,0 +1,1 @@
+"""Evaluations: each makes one benchmark."""

@@ -1,0 +1,134 @@
+"""Recipes beyond the paper: errors against CPU seconds, with a classical solver beside them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from phasemill.core.errors import InputError
+from phasemill.core.weights import read_card
+from phasemill.pinns import reference
+from phasemill.pinns.config.recipes import Marched
+from phasemill.pinns.dataset import Reference
+from phasemill.pinns.physics import AllenCahn, Burgers, Equation, Poisson
+from phasemill.pinns.recipes import marching
+
+Floats = NDArray[np.float64]
+Scores = dict[str, dict[str, Any]]
+
+REPEATS = 3
+"""Solutions of which the fastest counts."""
+
+
+def recipes(path: Path, name: str) -> tuple[Scores, dict[str, Any]]:
+    """Curves, last errors and CPU seconds of each recipe, lists over the seeds; and the file's card.
+
+    Raises InputError for a file of another problem.
+    """
+    card = read_card(path)
+    if card.get("kind") != f"{name}_recipes":
+        raise InputError(f"{path} holds {card.get('kind')}, not {name}_recipes; give the file that its own rule makes")
+    scores: Scores = {}
+    for run in card["runs"].values():
+        score = scores.setdefault(run["recipe"], {"error": [], "cpu": [], "curves": []})
+        last = run["curve"][-1]
+        score["error"].append(last["error"])
+        score["cpu"].append(last["cpu"])
+        score["curves"].append(run["curve"])
+    return scores, card
+
+
+def classical(equation: Equation, truth: Reference, marched: Sequence[Marched] = ()) -> dict[str, dict[str, float]]:
+    """Relative L2 error and CPU seconds of classical solvers on the same grid, and of what marches begin with."""
+    found = {}
+    bases = {
+        f"{words(one.name)}, without its network": lambda one=one: base_alone(one, equation, truth) for one in marched
+    }
+    for label, solve in {**_solvers(equation, truth), **bases}.items():
+        seconds = []
+        for _ in range(REPEATS):
+            begun = time.process_time()
+            u = solve()
+            seconds.append(time.process_time() - begun)
+        error = float(np.linalg.norm(u - truth.u) / np.linalg.norm(truth.u))
+        found[label] = {"error": error, "cpu": min(seconds)}
+    return found
+
+
+def _solvers(equation: Equation, truth: Reference) -> Mapping[str, Callable[[], Floats]]:
+    if isinstance(equation, Burgers):
+        return {
+            "Cole-Hopf by the trapezoid rule": lambda: reference.burgers_trapezoid(
+                truth.first[:, None], truth.second, equation.viscosity
+            )
+        }
+    if isinstance(equation, Poisson):
+        cells = len(truth.first) - 1
+        return {
+            f"five-point differences, {factor * cells + 1} points a side": lambda factor=factor: (  # type: ignore[misc]  # bound here
+                reference.poisson_differences(factor * cells + 1, equation.omega)[::factor, ::factor]
+            )
+            for factor in (1, 4)
+        }
+    assert isinstance(equation, AllenCahn)
+    rates = equation.diffusion, equation.reaction
+    frames, points = len(truth.first) - 1, len(truth.second)
+    return {
+        f"ETDRK4, {factor * points} points": lambda factor=factor: (  # type: ignore[misc]  # bound here
+            reference.allen_cahn(*rates, points=factor * points, frames=frames, steps=2)[:, ::factor]
+        )
+        for factor in (1, 2)
+    }
+
+
+def base_alone(wanted: Marched, equation: Equation, truth: Reference) -> Floats:
+    """u of a march whose networks are zero: the formula into which they are built."""
+    assert isinstance(equation, AllenCahn)
+    settings = marching.Marching(
+        diffusion=equation.diffusion, reaction=equation.reaction, windows=wanted.windows, base=wanted.base,
+        modes=wanted.modes, hidden=tuple(wanted.hidden),
+    )  # fmt: skip
+    march, nodes = marching.March(settings), np.arange(settings.grid + 1) / settings.grid
+    modes = marching.cosines(equation.initial(np.arange(8 * settings.grid + 1) / (8 * settings.grid)))[: len(nodes)]
+    for number in range(settings.windows):
+        march.start[number] = torch.from_numpy(modes)
+        modes = marching.cosines(
+            march.window(number).field(march.theta[number].numpy(), np.array([settings.length]), nodes)[0]
+        )
+    return march.u(truth.first, truth.second)
+
+
+def table(scores: Scores, solvers: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Errors and CPU seconds of recipes and solvers."""
+    rows: list[list[Any]] = [
+        [
+            words(name),
+            len(score["error"]),
+            float(np.median(score["error"])),
+            max(score["error"]),
+            float(np.median(score["cpu"])),
+        ]
+        for name, score in scores.items()
+    ]
+    rows += [[label, None, its["error"], None, its["cpu"]] for label, its in solvers.items()]
+    return {
+        "title": "Recipes beyond the paper",
+        "columns": ["recipe", "seeds", "relative L2 error", "worst seed", "CPU seconds"],
+        "rows": rows,
+        "note": (
+            "Medians over the seeds; last parameters, nothing is selected. CPU seconds of one core, scoring left out, "
+            "beside whatever else ran. The last rows are classical solvers, "
+            "and the formulas into which networks are built."
+        ),
+    }
+
+
+def words(name: str) -> str:
+    """A recipe's name as it is read."""
+    return name.replace("_", " ")

@@ -1,0 +1,95 @@
+"""What is read off a training: its errors under each rule of selection, its losses, weights and norms.
+
+final       the last parameters
+best        the lowest error on the reference among every 250th epoch: the rule of the published code, which looks
+            at the answer
+lowest      the parameters with the lowest weighted loss at a check: an honest rule
+mean        the running mean of the parameters at the end
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from phasemill.core.errors import InputError
+from phasemill.core.weights import load_tensors
+
+Floats = NDArray[np.float64]
+
+RULES = ("final", "best", "lowest", "mean")
+AUTHORS = 250
+"""Epochs between the checks of the published code."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One training: its row, the number of its seed, parameters, and history by column."""
+
+    row: str
+    seed: int
+    theta: NDArray[Any]
+    history: Mapping[str, Floats]
+
+    def last(self, name: str) -> float:
+        """A column at the end."""
+        return float(self.history[name][-1])
+
+    def error(self, rule: str) -> float:
+        """Relative L2 error by a rule of selection."""
+        error, step = self.history["error"], self.history["step"]
+        if rule == "final":
+            return float(error[-1])
+        if rule == "best":
+            seen = error[step % AUTHORS == 0]
+            return float(seen.min() if seen.size else error.min())
+        if rule == "lowest":
+            return float(error[np.argmin(self.history["now"])])
+        return self.last("error_mean")
+
+    def balance(self, term: str) -> float:
+        """rho = weight |g| / |g_pde| at the end: 1 where the term pulls as hard as the equation."""
+        return self.last(f"weight_{term}") * self.last(f"norm_{term}") / self.last("norm_pde")
+
+    def first_below(self, error: float) -> float | None:
+        """Epochs to an error, at the checks; None if never."""
+        found = np.flatnonzero(self.history["error"] < error)
+        return float(self.history["step"][found[0]]) if found.size else None
+
+
+def read(paths: Iterable[Path], kind: str) -> tuple[dict[str, list[Trained]], list[dict[str, Any]]]:
+    """All trainings by row, seeds in order, and the cards of their files.
+
+    Raises InputError for files of another problem.
+    """
+    rows: dict[str, list[Trained]] = {}
+    cards = []
+    for path in paths:
+        tensors, card = load_tensors(path)
+        if card.get("kind") != kind:
+            raise InputError(f"{path} holds {card.get('kind')}, not {kind}; give the files that its own rule makes")
+        cards.append(card)
+        for label, facts in card["runs"].items():
+            columns = tensors[f"{label}.history"].numpy().T
+            history = dict(zip(facts["columns"], columns, strict=True))
+            theta = tensors[f"{label}.theta"].numpy()
+            rows.setdefault(facts["row"], []).append(Trained(facts["row"], facts["seed"], theta, history))
+    for trainings in rows.values():
+        trainings.sort(key=lambda one: one.seed)
+    return rows, cards
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and standard error; no error of a single one."""
+    several = np.asarray(values, dtype=np.float64)
+    return float(several.mean()), float(several.std(ddof=1) / np.sqrt(len(several))) if len(several) > 1 else None
+
+
+def median(trainings: Sequence[Trained], name: str) -> float:
+    """Of a column at the end, over the seeds."""
+    return float(np.median([one.last(name) for one in trainings]))

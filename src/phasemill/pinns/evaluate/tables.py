@@ -1,0 +1,158 @@
+"""Tables and sentences of the paper's comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from phasemill.pinns.config.runs import Runs
+from phasemill.pinns.evaluate.selection import AUTHORS, RULES, Trained, mean_and_error
+
+Scores = Mapping[str, Mapping[str, Any]]
+Table = dict[str, Any]
+
+TERMS = {"pde": "equation", "ic": "initial", "bc": "boundary"}
+
+
+def errors(scores: Scores, settings: Runs) -> Table:
+    """Mean and standard error of the relative L2 error under each rule."""
+    rows = []
+    for row, score in scores.items():
+        line: list[Any] = [words(row), len(score["seeds"])]
+        for rule in RULES:
+            line += mean_and_error(score["error"][rule])
+        rows.append(line)
+    columns = ["weighting", "seeds"]
+    for rule in ("last", "best on test", "lowest loss", "running mean"):
+        columns += [rule, "+-"]
+    return {
+        "title": "Relative L2 error",
+        "columns": columns,
+        "rows": rows,
+        "note": (
+            f"Means over the seeds and their standard errors after {settings.epochs} epochs. Best on test: the lowest "
+            f"error on the reference among every {AUTHORS}th epoch, as the published code selects, which looks at the "
+            "answer. Lowest loss: where the weighted loss is lowest. Running mean: of the parameters."
+        ),
+    }
+
+
+def terms(scores: Scores, settings: Runs) -> Table:
+    """Losses, weights and balance of the terms at the end."""
+    rows = []
+    for row, score in scores.items():
+        for term, word in TERMS.items():
+            if term in score:
+                own = {key: float(np.median(values)) for key, values in score[term].items()}
+                rows.append(
+                    [
+                        words(row), word, own["loss"], own["weight"], own["balance"], own["std_ratio"],
+                        own["cosine"] if term != "pde" else None,
+                    ]
+                )  # fmt: skip
+    return {
+        "title": "Terms of the loss at the end",
+        "columns": ["weighting", "term", "loss", "weight", "norm / equation's", "spread / equation's", "cosine"],
+        "rows": rows,
+        "note": (
+            "Medians over the seeds, at the last epoch's parameters. Loss: without its weight. Norm and spread: of the "
+            "weighted gradient over those of the equation's; 1 is balance. Cosine: of the angle to the equation's "
+            "gradient."
+        ),
+    }
+
+
+def regions(found: Mapping[str, Mapping[str, list[float]]], where: str) -> Table:
+    """Errors inside and outside of the region that the paper names."""
+    rows = [
+        [words(row), float(np.median(its["inside"])), float(np.median(its["outside"]))] for row, its in found.items()
+    ]
+    return {
+        "title": f"Relative L2 error where {where}" if not where.startswith("within") else f"Relative L2 error {where}",
+        "columns": ["weighting", "there", "elsewhere"],
+        "rows": rows,
+        "note": "Medians over the seeds, last parameters.",
+    }
+
+
+def epochs(scores: Scores, settings: Runs, reached: float) -> Table:
+    """Epochs to an error."""
+    rows = []
+    for row, score in scores.items():
+        there = [value for value in score["reached"] if value is not None]
+        rows.append(
+            [
+                words(row),
+                f"{len(there)} of {len(score['reached'])}",
+                float(np.median(there)) if len(there) == len(score["reached"]) else f"not in {settings.epochs}",
+            ]
+        )
+    return {
+        "title": f"Epochs to a relative error of {reached:g}",
+        "columns": ["weighting", "seeds there", "epochs"],
+        "rows": rows,
+        "note": f"Medians, where all seeds get there; looked at every {settings.check} epochs.",
+    }
+
+
+def overhead(costs: Mapping[str, Mapping[str, float]], settings: Runs) -> Table:
+    """CPU time of an epoch."""
+    rows = [[words(row), 1e3 * cost["seconds"], 100 * (cost["ratio"] - 1)] for row, cost in costs.items()]
+    return {
+        "title": "Cost of an epoch",
+        "columns": ["weighting", "ms", "more than unweighted, %"],
+        "rows": rows,
+        "note": (
+            "CPU time on one core; the rows take turns in one run, medians. Each term has its own gradient anyway; "
+            "what a weighting adds are norms every tau epochs"
+            + ("" if settings.batch is None else ", and the equation's gradient at all points once every tau epochs")
+            + "."
+        ),
+    }
+
+
+def words(row: str) -> str:
+    """A row's name as it is read: DN 0.99, p = inf, corrected."""
+    names = {
+        "fixed": "none", "dn": "DN", "id": "ID", "ma": "MA", "ma14": "MA, eq. 14", "softadapt": "SoftAdapt",
+        "gradnorm": "GradNorm",
+    }  # fmt: skip
+    scheme, *rest = row.split("_")
+    found = [" ".join([names[scheme], *rest[:1]])]
+    for part in rest[1:]:
+        found.append(f"p = {part[1:]}" if part.startswith("p") else part.replace("tau", "tau = "))
+    return ", ".join(found)
+
+
+def answer(name: str, rows: Mapping[str, list[Trained]], costs: Mapping[str, Mapping[str, float]]) -> str:
+    """The result in a sentence."""
+    final = {row: float(np.mean([one.error("final") for one in its])) for row, its in rows.items()}
+    best = min(final, key=lambda row: final[row])
+    sentence = f"The lowest mean error, {final[best]:.2g}, is left by {words(best)}"
+    if "fixed" in final and best != "fixed":
+        sentence += f"; without weights it is {final['fixed']:.2g}, {final['fixed'] / final[best]:.2g} times as much"
+    if "dn_0.99" in rows and "fixed" in rows:
+        term = "ic" if name != "poisson" else "bc"
+        ratio = np.median([one.last(f"now_{term}") for one in rows["fixed"]]) / np.median(
+            [one.last(f"now_{term}") for one in rows["dn_0.99"]]
+        )
+        sentence += f". DN 0.99 makes the {TERMS[term]} loss {ratio:.2g} times smaller"
+        more = 100 * (costs["dn_0.99"]["ratio"] - 1)
+        sentence += f" and costs {more:.1f} % more time" if more > 0 else " and costs no more time than was measurable"
+    return f"{sentence}."
+
+
+def headline(name: str, rows: Mapping[str, list[Trained]], found: Mapping[str, float | None]) -> list[dict[str, Any]]:
+    """Errors of the rows that the paper's abstract is about."""
+    lines = []
+    for row in ("fixed", "ma_0.99", "id_0.99", "dn_0.99"):
+        if row in rows:
+            mean, error = mean_and_error([one.error("final") for one in rows[row]])
+            note = f"{len(rows[row])} seeds" if error is None else f"+- {error:.2g}, {len(rows[row])} seeds"
+            claim = f"pinns.{name}.{row.replace('.', '_')}"
+            lines.append(
+                {"label": f"error, {words(row)}", "value": mean, "claim": claim if claim in found else "", "note": note}
+            )
+    return lines

@@ -1,0 +1,109 @@
+"""Inverse problems: slopes, what the data's noise does, and coefficients that are found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from phasemill.pinns import reference
+from phasemill.pinns.config.inverse import Inverse, Unknown
+from phasemill.pinns.inverse import Samples, Unknowns, find, sample, slopes, uncertainty
+from phasemill.pinns.physics import AllenCahn, Burgers, Equation
+from phasemill.pinns.train_inverse import solution
+
+pytestmark = pytest.mark.physics
+
+SMALL: dict[str, dict[str, Any]] = {
+    "burgers": {"guess": {"viscosity": 0.05}},
+    "allen_cahn": {"guess": {"diffusion": 1e-3, "reaction": 1.0}},
+}
+
+
+def unknowns(equation: Equation, samples: Samples, **other: Any) -> Unknowns:
+    settings = {"samples": len(samples.values), "points": 80, "depth": 3, "width": 8, **SMALL[equation.name], **other}
+    return Unknowns(equation, samples, Unknown(**settings), np.random.SeedSequence(3))
+
+
+def data(equation: Equation, count: int = 30, noise: float = 0.01) -> Samples:
+    values = {name: getattr(equation, name) for name in SMALL[equation.name]["guess"]}
+    return sample(equation, solution(equation.name, values), count, noise, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("equation", [Burgers(), AllenCahn()], ids=lambda one: one.name)
+def test_gradient_is_that_of_the_loss(equation: Equation) -> None:
+    """By central differences, in the parameters and in the logarithms of the coefficients."""
+    problem = unknowns(equation, data(equation))
+    problem.balance.weights[1] = 3.0
+    x = problem.x.detach().numpy().copy()
+    _, gradient = problem.total(x)
+    for place in (0, 11, -2, -1):
+        step = np.zeros_like(x)
+        step[place] = 1e-6
+        slope = (problem.total(x + step)[0] - problem.total(x - step)[0]) / 2e-6
+        assert gradient[place] == pytest.approx(slope, rel=1e-5, abs=1e-8)
+
+
+@pytest.mark.parametrize("equation", [Burgers(), AllenCahn()], ids=lambda one: one.name)
+def test_slopes_make_the_gradient(equation: Equation) -> None:
+    """grad mean r^2 = 2 mean r J for both terms."""
+    problem = unknowns(equation, data(equation))
+    x = problem.x.detach().numpy().copy()
+    theta, c = problem.split(x)
+    for term, (_, gradient) in zip((problem.pde, problem.data), problem.parts(x), strict=True):
+        r = term.residuals(theta, c)
+        assert_allclose(2 * r @ slopes(problem, term, x) / len(r), gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_uncertainty_is_what_noise_does() -> None:
+    """On a network whose output is linear in its last layer alone the minimum moves as the formula says."""
+    equation = Burgers(viscosity=0.2)
+    problem = unknowns(equation, data(equation, 60))
+    x = problem.x.detach().numpy().copy()
+    once, twice = uncertainty(problem, x, 1.0), None
+    problem.noise *= 2
+    twice = uncertainty(problem, x, 1.0)
+    assert_allclose(twice, 2 * once, rtol=1e-12)
+    by_pde, by_data = slopes(problem, problem.pde, x), slopes(problem, problem.data, x)
+    hessian = by_pde.T @ by_pde / len(by_pde) + by_data.T @ by_data / len(by_data)
+    inverse = np.linalg.pinv(hessian, rcond=1e-10, hermitian=True)
+    rng = np.random.default_rng(0)
+    moved = [(inverse @ by_data.T @ rng.normal(0, problem.noise, 60))[-1] / 60 for _ in range(4000)]
+    assert np.std(moved) == pytest.approx(float(twice[0]), rel=0.05)
+
+
+def test_a_viscosity_is_found(tmp_path: Path) -> None:
+    """A viscous Burgers equation from 200 values with 1 % noise: within a few of its own standard deviations."""
+    equation = Burgers(viscosity=0.1)
+    samples = data(equation, 200)
+    problem = unknowns(equation, samples, points=300, depth=4, width=12)
+    block = Unknown(samples=200, points=300, depth=4, width=12, guess={"viscosity": 0.5})
+    settings = Inverse(
+        noise=0.01, beta=0.9, adam=200, learning_rate=5e-3, iterations=400, seeds=1, burgers=block, allen_cahn=block
+    )
+    x, rows = find(problem, settings, tmp_path, "key", "viscosity")
+    sure = float(uncertainty(problem, x, float(problem.balance.weights[1]))[0])
+    error = np.log(problem.coefficients(x)["viscosity"] / 0.1)
+    assert abs(error) < 0.05
+    assert abs(error) < 4 * sure < 0.2
+    assert rows[-1]["viscosity"] == pytest.approx(problem.coefficients(x)["viscosity"])
+    again, _ = find(unknowns(equation, samples, points=300, depth=4, width=12), settings, tmp_path, "key", "viscosity")
+    assert_allclose(again, x, rtol=0, atol=0)
+
+
+def test_scattered_values_are_those_of_the_solution() -> None:
+    points = np.random.default_rng(1).uniform([0, -1], [1, 1], (200, 2))
+    exact = reference.burgers(points[:, 0], points[:, 1], 0.01)
+    assert_allclose(solution("burgers", {"viscosity": 0.01})(points), exact)
+    frames, cells = 40, 1024
+    u = reference.allen_cahn(1e-4, 5.0, points=cells, frames=frames, steps=20)
+    rng = np.random.default_rng(2)
+    i, j = rng.integers(1, frames + 1, 300), rng.integers(0, cells, 300)
+    at = np.stack([i / frames, reference.grid(cells)[j]], axis=1)
+    assert_allclose(solution("allen_cahn", {"diffusion": 1e-4, "reaction": 5.0})(at), u[i, j], atol=2e-5)
+    left, right = (np.array([[0.3, x]]) for x in (-1.0, 1.0))
+    values = solution("allen_cahn", {"diffusion": 1e-4, "reaction": 5.0})
+    assert_allclose(values(left), values(right), atol=1e-12)
