@@ -215,8 +215,8 @@ def test_steps_out_of_the_domain_are_shortened(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("failures", "goes_on"),
-    [({8}, True), ({8, 9}, False), ({8, 10}, False), ({8, 20}, True)],
-    ids=["once", "again at once", "again in the segment", "again in another segment"],
+    [({8}, True), ({8, 10}, False), ({8, 20}, True), ({8, 9}, True), (set(range(8, 14)), False)],
+    ids=["once", "again in the segment", "again in another segment", "the first step, too", "ever shorter steps, too"],
 )
 def test_a_failed_line_search_starts_anew_once_in_a_segment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: set[int], goes_on: bool
@@ -236,6 +236,14 @@ def test_a_failed_line_search_starts_anew_once_in_a_segment(
     else:
         assert result.message == "the line search finds no lower value"
         assert len(searches) == max(failures)
+
+
+@pytest.mark.parametrize("away", [1e-9, 1e-12])
+def test_a_stiff_minimum_that_is_near_needs_a_much_shorter_first_step(tmp_path: Path, away: float) -> None:
+    start = np.full(10, 2 + away)
+    result = minimise(lambda x: quadratic(x, 1e12), tmp_path, start, gtol=1e-14)
+    assert result.converged
+    assert result.value < 1e-12 * quadratic(start, 1e12)[0]
 
 
 def test_a_slope_of_the_wrong_sign_ends_cleanly(tmp_path: Path) -> None:

@@ -52,6 +52,9 @@ Fun = Callable[[Vector], tuple[float, Vector]]
 WAITING = 32
 """Updates that wait: each makes a product dearer by four passes through a vector, and all share one pass through H."""
 
+SHORTEST = 1e-12
+"""Length of a first step below which no shorter one is tried."""
+
 
 def scaling(update: Update, b: float, h: float, n: int) -> tuple[float, float]:
     """(tau, phi) of an update; see the module. In exact arithmetic a = b h - 1 >= 0."""
@@ -229,6 +232,7 @@ def minimise_bfgs(
     A checkpoint holds H, so that a run goes on bit-equal from any iteration; it has 4 n^2 bytes (n = 8000: 256 MB), so
     that it should not be written too often.
     A line search that fails starts again from a scaled identity, once in a segment; the second time it ends the run.
+    The first step from an identity has the length 1; where that leads nowhere, shorter and shorter ones are tried.
 
     Arguments
     ---------
@@ -332,6 +336,9 @@ def minimise_bfgs(
                 raise
             state.evaluations += found.evaluations
             if found.x is None:
+                if inverse.fresh and inverse.gamma * float(np.linalg.norm(gradient)) > SHORTEST:
+                    inverse.gamma, product = 1e-3 * inverse.gamma, None  # its length is a guess until a step is taken
+                    continue
                 if failed or inverse.fresh:
                     finish("the line search finds no lower value", converged=False)
                 inverse, failed = None, True

@@ -132,6 +132,7 @@ def _pareto(output: Path, scores: dict[str, Any]) -> figures.Entry:
             )  # fmt: skip
     for ax, term in zip(axes[0], terms, strict=True):
         ax.set(xscale="log", yscale="log", xlabel="loss of the equation", ylabel=f"{TERMS[term]} loss")
+        ax.tick_params(axis="x", which="both", labelrotation=40, labelsize="x-small")  # many where less than a decade
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="x-small"
     )  # fmt: skip
