@@ -331,8 +331,9 @@ def _fitting(name: str, job: Callable[..., Any], given: dict[str, Any]) -> dict[
         if value is not None and option not in takes:
             raise InputError(f"{name} takes no --{option}; leave it out")
         if value is None and option in takes and takes[option].default is inspect.Parameter.empty:
+            target = getattr(config.JOBS[name], "benchmark", name)
             raise InputError(
-                f"{name} needs --{option}; the workflow's own command line is shown by: snakemake -n -p {name}"
+                f"{name} needs --{option}; the workflow's own command line is shown by: snakemake -n -p {target}"
             )
         for path in value if isinstance(value, list) else [value]:
             if isinstance(path, Path) and not path.exists():

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.stats import norm
 
 from phasemill.pinns import reference
 from phasemill.pinns.config.inverse import Inverse, Unknown
@@ -28,9 +29,9 @@ def unknowns(equation: Equation, samples: Samples, **other: Any) -> Unknowns:
     return Unknowns(equation, samples, Unknown(**settings), np.random.SeedSequence(3))
 
 
-def data(equation: Equation, count: int = 30, noise: float = 0.01) -> Samples:
+def data(equation: Equation, count: int = 30, noise: float = 0.01, seed: int = 0) -> Samples:
     values = {name: getattr(equation, name) for name in SMALL[equation.name]["guess"]}
-    return sample(equation, solution(equation.name, values), count, noise, np.random.default_rng(0))
+    return sample(equation, solution(equation.name, values), count, noise, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("equation", [Burgers(), AllenCahn()], ids=lambda one: one.name)
@@ -92,6 +93,26 @@ def test_a_viscosity_is_found(tmp_path: Path) -> None:
     assert rows[-1]["viscosity"] == pytest.approx(problem.coefficients(x)["viscosity"])
     again, _ = find(unknowns(equation, samples, points=300, depth=4, width=12), settings, tmp_path, "key", "viscosity")
     assert_allclose(again, x, rtol=0, atol=0)
+
+
+def test_intervals_are_as_wide_as_the_scatter_over_noise(tmp_path: Path) -> None:
+    """Ten draws of points and noise, each fitted: errors over their own standard deviations have a scatter of about 1."""
+    equation = Burgers(viscosity=0.1)
+    block = Unknown(samples=100, points=150, depth=3, width=10, guess={"viscosity": 0.2})
+    settings = Inverse(
+        noise=0.01, beta=0.9, adam=150, learning_rate=5e-3, iterations=250, seeds=1, burgers=block, allen_cahn=block
+    )
+    scores = []
+    for seed in range(10):
+        problem = unknowns(equation, data(equation, 100, seed=seed), points=150, depth=3, width=10)
+        x, _ = find(problem, settings, tmp_path / str(seed), "key", "viscosity")
+        misfit = np.sqrt(problem.data.loss_and_gradient(problem.split(x)[0])[0])
+        sure = float(uncertainty(problem, x, float(problem.balance.weights[1]))[0])
+        if misfit < 1.5 * problem.noise:
+            scores.append(np.log(problem.coefficients(x)["viscosity"] / 0.1) / sure)
+    assert len(scores) >= 8
+    scatter = np.median(np.abs(scores)) / norm.ppf(0.75)  # one draw far out does not count
+    assert 0.4 < scatter < 1.7
 
 
 def test_scattered_values_are_those_of_the_solution() -> None:

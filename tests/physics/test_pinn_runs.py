@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from phasemill.core.errors import InputError
 from phasemill.core.weights import load_tensors
 from phasemill.pinns import dataset, train_runs
 from phasemill.pinns.config.runs import Row, Runs, problem_of
-from phasemill.pinns.evaluate import claims, rest, selection, tables
+from phasemill.pinns.evaluate import claims, rest, runs, selection, tables
 from phasemill.pinns.evaluate.selection import Trained
 from phasemill.pinns.physics import EQUATIONS
 from phasemill.pinns.protocol import Protocol
@@ -220,6 +221,52 @@ def test_parts_are_the_whole(smoke: config.Config, truth: Path, tmp_path: Path) 
     assert len(cards) == 2
     with pytest.raises(InputError, match="burgers_runs"):
         selection.read([tmp_path / "part0" / "runs.safetensors"], "burgers_runs")
+
+
+def test_what_does_not_belong_together_is_refused(smoke: config.Config, truth: Path, tmp_path: Path) -> None:
+    job = small_job(smoke, parts=2)
+    for part in (0, 1):
+        trained(job, truth, tmp_path / f"part{part}", part)
+    first, second = (tmp_path / f"part{part}" / "runs.safetensors" for part in (0, 1))
+    with pytest.raises(InputError, match="poisson_runs has 2 parts: give --part 0 to 1, not 2"):
+        trained(job, truth, tmp_path / "part2", 2)
+    compared = json.loads(smoke.spec("poisson", "smoke")) | {"poisson": job.poisson.model_dump(), "seed": 1}
+
+    def evaluated(*models: Path, data: Path = truth, **other: Any) -> None:
+        settings = {**compared, "poisson": {**compared["poisson"], **other}}
+        its: Any = config.JOBS["poisson"].model_validate(settings)
+        runs.evaluate(its, data, tmp_path / "page", models=list(models), model=tmp_path / "recipes.safetensors")
+
+    with pytest.raises(InputError, match=r"holds \S+_0 a second time; give each part once"):
+        evaluated(first, first)
+    with pytest.raises(InputError, match="was trained with other settings or data"):
+        evaluated(first, second, points=61)
+    strange = tmp_path / "burgers.zarr"
+    dataset.burgers(config.JOBS["burgers_truth"].model_validate_json(smoke.spec("burgers_truth", "smoke")), strange)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="holds burgers, not poisson; give the store that poisson_truth makes"):
+        evaluated(first, second, data=strange)
+    with pytest.raises(InputError, match="holds burgers, not poisson"):
+        trained(job, strange, tmp_path / "foreign")
+
+
+@pytest.mark.parametrize(("name", "initial"), [("poisson", 5), ("burgers", 0), ("allen_cahn", 0)])
+def test_an_initial_condition_belongs_to_an_equation_with_time(name: str, initial: int) -> None:
+    with pytest.raises(InputError, match=f"{name}: initial is {initial}; give points of the initial condition where"):
+        protocol(name, initial=initial)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"scheme": "gradnorm"}, "gradnorm does not average: give its beta"),
+        ({"scheme": "softadapt"}, "softadapt does not average: give its beta"),
+        ({"scheme": "id", "p": "inf"}, "p is for dn alone, not for id"),
+        ({"scheme": "gradnorm", "beta": 0.01, "correct": True}, "gradnorm has no average to correct"),
+    ],
+)
+def test_options_that_a_scheme_does_not_have(row: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Row(**row)
 
 
 def history(**columns: Any) -> dict[str, np.ndarray]:

@@ -119,6 +119,17 @@ def test_a_term_without_a_gradient_keeps_its_weight(scheme: str, gone: int) -> N
     assert bool(balance.weights.isfinite().all())
 
 
+def test_a_gradient_that_comes_late_is_corrected_by_its_own_count() -> None:
+    g = gradients()
+    balance = Balance(2, "dn", beta=0.99, correct=True)
+    for _ in range(100):
+        balance.update([1.0, 1.0], [g[0], torch.zeros_like(g[0])])
+    assert float(balance.weights[1]) == 1
+    for _ in range(3):
+        balance.update([1.0, 1.0], [g[0], g[0] / 5])
+        assert float(balance.weights[1]) == pytest.approx(5)
+
+
 def test_softadapt_follows_the_slowest_loss() -> None:
     balance = Balance(3, "softadapt", beta=0.1)
     g = gradients()

@@ -235,6 +235,23 @@ def test_a_formula_is_evaluated_in_blocks(monkeypatch: pytest.MonkeyPatch) -> No
 # What it says.
 
 
+def test_weights_that_cannot_move_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("WARNING", "phasemill"):
+        small().train(5, weighting="dn", tau=10)
+    assert "weighting dn moves no weight in 5 steps of Adam: it needs tau = 10" in caplog.text
+
+
+def test_threads_are_those_asked_for_and_left_as_they_were() -> None:
+    before, seen = torch.get_num_threads(), []
+    small(lambda u, x, d: (seen.append(torch.get_num_threads()), heat(u, x, d))[1]).train(1, threads=before + 1)
+    assert before + 1 in seen
+    assert torch.get_num_threads() == before
+
+
+def test_a_solution_is_shown_in_a_line_or_two() -> None:
+    assert len(repr(small().train(3, every=1))) < 1000
+
+
 def add(**options: Any) -> Callable[[], Any]:
     return lambda: small().condition("more", **options)
 
@@ -250,6 +267,7 @@ def equation(residual: Any, name: Any = "more") -> Callable[[], Any]:
 
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "ends": (lambda: Problem({"x": (1, 0)}), "coordinate 'x' has the ends (1, 0): give two finite numbers"),
+    "word_ends": (lambda: Problem({"x": ("left", "right")}), "coordinate 'x' has the ends ('left', 'right'): give two"),
     "infinite": (lambda: Problem({"x": (0, np.inf)}), "coordinate 'x' has the ends (0, inf)"),
     "coordinates": (lambda: Problem({name: (0, 1) for name in "abcde"}), "one to 4 coordinates, not 5"),
     "keyword": (lambda: Problem({"lambda": (0, 1)}), "coordinate 'lambda' is no name"),
@@ -263,7 +281,10 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "at_outside": (add(points=3, at={"x": 4}, target=0), "'x' is held at 4, outside of the domain (-1 to 3)"),
     "at_nothing": (add(points=3, at=[], target=0), "no face is given"),
     "at_and_points": (add(points=[[0, 0]], at={"t": 0}, target=0), "leave out 'at'"),
+    "at_empty": (add(points=3, at={}, target=0), "no face is given"),
+    "at_empty_too": (add(points=3, at=[{"t": 0}, {}], target=0), "no face is given"),
     "no_points": (add(points=0, target=0), "0 points of 'more': give 1 or more"),
+    "float_points": (add(points=1e3, target=0), "points of 'more' are 1000.0: give a whole number, or an array"),
     "outside": (add(points=[[0, 0], [0, 3.1], [0, 5]], target=0), "2 points of 'more' lie outside of the domain, in 'x' (-1 to 3)"),
     "columns": (add(points=[[0, 0, 0]], target=0), "points of 'more' have shape (1, 3): give (points, 2), columns ('t', 'x')"),
     "nan_points": (add(points=[[0, np.nan]], target=0), "points of 'more' are not all finite"),
@@ -272,12 +293,14 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "weight": (add(points=3, target=0, weight=-1), "condition 'more' has weight -1"),
     "field": (add(points=3, target=0, field="v"), "unknown field 'v'; known: u"),
     "drawn_values": (add(points=3, target=[1, 2, 3]), "points of 'more' are drawn, so its target must be a number or a function"),
-    "target_shape": (add(points=[[0, 0]] * 3, target=[1, 2]), "the target of 'more' has shape (2, 1): give (3,)"),
+    "target_shape": (add(points=[[0, 0]] * 3, target=[1, 2]), "the target of 'more' has shape (2,): give (3,)"),
     "target_nan": (add(points=[[0, 0]], target=[np.nan]), "the target of 'more' is not finite everywhere"),
     "shape": (equation(lambda u, x, d: u[:, None]), "the residual of 'more' has shape (10, 1): give one number per point, a tensor (10,)"),
     "mean": (equation(lambda u, x, d: u.mean()), "the residual of 'more' has shape (): give one"),
     "type": (equation(lambda u, x, d: None), "the residual of 'more' has type NoneType"),
     "empty": (equation(lambda u, x, d: ()), "the residual of 'more' has type NoneType"),
+    "only_places": (equation(lambda u, x, d: x.x**2), "the residual of 'more' does not depend on the fields; it must use u"),
+    "numpy": (equation(lambda u, x, d: u - np.sin(x.x)), "formulas work on tensors: write torch.sin, not np.sin"),
     "constant": (equation(lambda u, x, d: x.t.detach()), "the residual of 'more' does not depend on the fields"),
     "number": (equation(lambda u, x, d: (u, u, u), ("a", "b")), "the residual of 'a', 'b' gives 3 values; give one for each name"),
     "root": (equation(lambda u, x, d: u * (x.t - 1).sqrt()), "the residual of 'more' is not finite at"),
@@ -295,6 +318,8 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "no_term": (lambda: Problem(BOX).train(1), "the problem has no term"),
     "steps": (lambda: small().train(-1), "steps and lbfgs are 0 or more"),
     "rate": (lambda: small().train(1, rate=0.0), "rate 0.0: give a learning rate above 0"),
+    "rate_nan": (lambda: small().train(1, rate=np.nan), "rate nan: give a learning rate above 0"),
+    "p": (lambda: small().train(1, weighting="dn", p="inf"), "p is 'inf': norms are known for p = 1, 2 and inf"),
     "reference": (lambda: small().train(1, reference=([[0, 9]], 1.0)), "1 points of the reference lie outside of the domain"),
     "diverges": (lambda: small().train(300, rate=1e30), "is not finite at step"),
 }  # fmt: skip

@@ -59,6 +59,7 @@ class Balance(nn.Module):
     norms: Tensor
     cosines: Tensor
     hats: Tensor
+    averaged: Tensor
     losses: Tensor
 
     def __init__(
@@ -79,7 +80,7 @@ class Balance(nn.Module):
         if not 0 <= beta < 1:
             raise InputError(f"beta is {beta:g}: give a share of the old weight, 0 <= beta < 1")
         if p not in (1, 2, inf):
-            raise InputError(f"p is {p:g}: norms are known for p = 1, 2 and inf")
+            raise InputError(f"p is {p!r}: norms are known for p = 1, 2 and inf")
         others = [j for j in range(count) if j != numerator]
         self.weighted = others if weighted is None else list(weighted)
         if not 0 <= numerator < count or not set(self.weighted) <= set(others):
@@ -90,6 +91,7 @@ class Balance(nn.Module):
         self.register_buffer("weights", ones)
         self.register_buffer("averages", torch.zeros_like(ones) if correct else ones.clone())
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("averaged", torch.zeros(count, dtype=torch.int64))  # hats in each average
         for name in ("norms", "cosines", "hats", "losses"):
             self.register_buffer(name, torch.zeros_like(ones))
         self.all_terms = Weighting(count, scheme, beta=beta) if scheme in ("modified", "gradnorm") else None
@@ -135,10 +137,11 @@ class Balance(nn.Module):
             if self.scheme == "ma":
                 hat /= float(self.weights[j])
             self.hats[j] = hat
-            if hat > 0 and hat < inf:
+            if 0 < hat < inf:
+                self.averaged[j] += 1
                 self.averages[j] = self.beta * self.averages[j] + (1 - self.beta) * hat
-                shown = self.averages[j]
-                self.weights[j] = shown / (1 - self.beta ** int(self.updates)) if self.correct else shown
+                share = 1 - self.beta ** int(self.averaged[j]) if self.correct else 1.0
+                self.weights[j] = self.averages[j] / share
 
     def _hat(self, lead: Tensor, g: Tensor) -> Tensor:
         if self.scheme == "dn":

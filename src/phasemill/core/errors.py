@@ -10,8 +10,8 @@ class InputError(ValueError):
     """Bad input: the message is one sentence that names what, where and the remedy; shown without a traceback."""
 
 
-def unknown(name: str, known: Iterable[str], kind: str = "key") -> str:
+def unknown(name: object, known: Iterable[str], kind: str = "key") -> str:
     """One sentence about an unknown name, with the nearest known one."""
-    close = difflib.get_close_matches(name, list(known), n=1)
+    close = difflib.get_close_matches(str(name), list(known), n=1)
     hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(sorted(known))}"
     return f"unknown {kind} '{name}'; {hint}"

@@ -73,6 +73,9 @@ class Losses:
         """
         losses = {}
         for name, residuals, points in self._residuals(network):
+            for part in residuals:  # x requires a gradient too, so that requires_grad says nothing about u
+                if torch.autograd.grad(part.sum(), network.theta, retain_graph=True, allow_unused=True)[0] is None:
+                    raise InputError(f"the residual of '{name}' does not depend on the fields; it must use u")
             bad = ~torch.stack(residuals).isfinite().all(0)
             if bad.any():
                 first = points[int(bad.nonzero()[0])].tolist()
@@ -137,6 +140,8 @@ def given(
             raise InputError(f"{points} points of {what}: give 1 or more")
         domain.draw(np.random.default_rng(0), 1, at)  # complains about the faces
         return int(points)
+    if np.ndim(points) == 0:
+        raise InputError(f"points of {what} are {points!r}: give a whole number, or an array (points, coordinates)")
     if at is not None:
         raise InputError(f"points of {what} are given and a face is named too; leave out 'at'")
     return domain.inside(points, what)
@@ -156,12 +161,11 @@ def wanted(target: Target, points: Floats, domain: Domain, columns: Sequence[int
 
     Raises InputError for another shape or a value that is not finite.
     """
-    values = np.asarray(target(domain.split(points)) if callable(target) else target, dtype=np.float64)
+    found = np.asarray(target(domain.split(points)) if callable(target) else target, dtype=np.float64)
     full = (len(points), len(columns))
-    if values.ndim == 1 and len(columns) == 1:
-        values = values[:, None]
+    values = found[:, None] if found.ndim == 1 and len(columns) == 1 else found
     if values.ndim and values.shape != full:
-        raise InputError(f"the target of {what} has shape {values.shape}: give {full if full[1] > 1 else full[:1]}")
+        raise InputError(f"the target of {what} has shape {found.shape}: give {full if full[1] > 1 else full[:1]}")
     if not np.isfinite(values).all():
         raise InputError(f"the target of {what} is not finite everywhere; leave out the points without a value")
     return np.array(np.broadcast_to(values, full))

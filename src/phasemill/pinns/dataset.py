@@ -16,6 +16,7 @@ import xarray as xr
 
 from phasemill.core import store
 from phasemill.core.blocks import Job
+from phasemill.core.errors import InputError
 from phasemill.core.provenance import Clock
 from phasemill.pinns import reference
 from phasemill.pinns.config.data import AllenCahnTruthJob, BurgersTruthJob, PoissonTruthJob
@@ -53,6 +54,17 @@ class Reference:
     def points(self) -> Floats:
         """All points of the grid, (n_0 n_1, 2), in the order of u.ravel()."""
         return np.stack(np.meshgrid(self.first, self.second, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def open_truth(path: Path, problem: str) -> xr.Dataset:
+    """The store of a problem.
+
+    Raises InputError for another problem's.
+    """
+    dataset = store.open_dataset(path)
+    if (found := dataset.attrs.get("problem", "no problem of this wing")) != problem:
+        raise InputError(f"{path} holds {found}, not {problem}; give the store that {problem}_truth makes")
+    return dataset
 
 
 def equation(dataset: xr.Dataset, bounds: Bounds = "paper") -> Equation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import math
 from collections import namedtuple
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
@@ -36,7 +37,11 @@ class Domain:
         self.names = tuple(ends)
         for name, pair in ends.items():
             valid_name(name, "coordinate")
-            if np.shape(pair) != (2,) or not np.isfinite(pair).all() or not pair[0] < pair[1]:
+            try:
+                low, high = (float(end) for end in pair)
+            except (TypeError, ValueError):
+                low = high = math.nan
+            if not -math.inf < low < high < math.inf:
                 raise InputError(f"coordinate '{name}' has the ends {pair}: give two finite numbers, low < high")
         self.low, self.high = np.array(list(ends.values()), dtype=np.float64).T
         self._columns: Any = namedtuple("Coordinates", self.names)  # type: ignore[misc]  # names of the user's
@@ -112,7 +117,7 @@ class Domain:
                 for name, values in places.items()
             ]
             faces += [list(face) for face in product(*choices)]
-        if not faces:
+        if not all(faces) or not faces:  # a mapping without a coordinate would hold none: the whole domain
             raise InputError("no face is given: name a coordinate and its value, such as at={'t': 0}")
         return faces
 

@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -38,6 +39,8 @@ from phasemill.core.seeds import branch
 from phasemill.pinns.conditions import Condition, Errors, Losses, Target, given, labelled, wanted
 from phasemill.pinns.domain import Domain, Places, distinct
 from phasemill.pinns.solution import Fields, Formula, Solution
+
+log = logging.getLogger("phasemill")
 
 ADAM_EPS = 1e-7  # as in DN-PINN
 BETA = {"softadapt": 0.1, "modified": 0.01, "gradnorm": 0.01}
@@ -162,6 +165,7 @@ class Problem:
         folder: Path | str | None = None,
         checkpoint_seconds: float = 60.0,
         device: str = "cpu",
+        threads: int = 1,
     ) -> Solution:
         """Train by Adam in float32, then by L-BFGS in float64 with the weights that Adam ends with.
 
@@ -182,6 +186,7 @@ class Problem:
             equations or settings never meet these checkpoints.
         checkpoint_seconds: time between checkpoints.
         device: cpu, cuda or auto.
+        threads: of the processor while it trains; more than one pays for large networks alone.
 
         Raises
         ------
@@ -191,13 +196,16 @@ class Problem:
         Interrupted
             After SIGTERM or SIGUSR1, once a checkpoint is saved.
         """
-        rates = (rate, rate) if isinstance(rate, int | float) else tuple(rate)
-        if steps < 0 or lbfgs < 0 or tau < 1 or (every is not None and every < 1):
-            raise InputError("training: steps and lbfgs are 0 or more, tau and every 1 or more")
-        if len(rates) != 2 or min(rates) <= 0:
+        rates = [float(value) for value in np.ravel(rate)]
+        rates = rates * 2 if len(rates) == 1 else rates
+        if steps < 0 or lbfgs < 0 or min(tau, threads) < 1 or (every is not None and every < 1):
+            raise InputError("training: steps and lbfgs are 0 or more, tau, every and threads 1 or more")
+        if len(rates) != 2 or not all(0 < r < math.inf for r in rates):
             raise InputError(f"rate {rate}: give a learning rate above 0, or the first and the last one")
         where = loop.pick_device(device)
         weights = Weights(self.conditions, weighting, numerator, beta, p, correct)
+        if weights.moves and steps < tau:
+            log.warning("weighting %s moves no weight in %d steps of Adam: it needs tau = %d", weighting, steps, tau)
         errors = Errors(self.domain, self._blank.names, reference, seed)
         exact, losses = self.build(seed, torch.float64, where)
         settings = {
@@ -206,6 +214,8 @@ class Problem:
             "losses": {name: f"{loss:.10e}" for name, loss in losses.check(exact).items()},  # stand for the equations
         }
         with ExitStack() as stack:
+            stack.callback(torch.set_num_threads, torch.get_num_threads())
+            torch.set_num_threads(threads)
             place = Path(stack.enter_context(TemporaryDirectory()) if folder is None else folder)
             seconds = math.inf if folder is None else checkpoint_seconds
             network, losses = self.build(seed, torch.float32, where)

@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from phasemill.core.errors import InputError
 from phasemill.pinns.config.runs import Runs
 from phasemill.pinns.dataset import load
 from phasemill.pinns.kernels import PAIRS, RESIDUAL, VALUE
@@ -34,6 +35,11 @@ class Protocol:
     """An equation with the network, the points and the terms of its trainings."""
 
     def __init__(self, equation: Equation, settings: Runs) -> None:
+        if (equation.coordinates[0] == "t") != bool(settings.initial):
+            raise InputError(
+                f"{equation.name}: initial is {settings.initial}; give points of the initial condition where the "
+                "equation has a time, and 0 where it has none"
+            )
         self.name, self.equation, self.settings = equation.name, equation, settings
         self.network = Network((2, *[settings.width] * (settings.depth - 1), 1))
         self.unweighted = UNWEIGHTED[equation.name]

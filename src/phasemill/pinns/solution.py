@@ -82,7 +82,14 @@ class Fields(nn.Module):
     def apply_formula(self, formula: Formula, points: Tensor) -> Any:
         """formula(u, x, d) at points (n, coordinates), differentiable in theta."""
         leaf = points.detach().requires_grad_()
-        return formula(self.named(self(leaf)), self.domain.split(leaf), Derivatives(self, leaf))
+        try:
+            return formula(self.named(self(leaf)), self.domain.split(leaf), Derivatives(self, leaf))
+        except RuntimeError as error:
+            if "numpy()" not in str(error):
+                raise
+            raise InputError(
+                "formulas work on tensors: write torch.sin, not np.sin, of fields and coordinates"
+            ) from error
 
 
 class Derivatives:
@@ -145,7 +152,7 @@ class Solution:
     """The weight of each term at the end."""
     errors: dict[str, float] = field(default_factory=dict)
     """|u - reference| / |reference| of each field at the end, if a reference was given."""
-    history: list[Row] = field(default_factory=list)
+    history: list[Row] = field(default_factory=list, repr=False)
     """step, seconds, loss, and loss_, weight_ and error_ of each term and field; means since the row before."""
 
     def u(self, points: ArrayLike) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from phasemill.core.provenance import Clock, config_hash
 from phasemill.core.run import write_history
 from phasemill.core.seeds import branch, children
 from phasemill.core.weights import save_tensors
-from phasemill.pinns import reference
+from phasemill.pinns import dataset, reference
 from phasemill.pinns.config.inverse import Inverse, InverseNetworksJob, Unknown
 from phasemill.pinns.inverse import Unknowns, find, sample, uncertainty
 from phasemill.pinns.physics import AllenCahn, Burgers, Equation
@@ -35,6 +35,7 @@ def train(
     """Find the coefficients for every seed; the compiled kernel works on the CPU, whatever the device."""
     torch.set_num_threads(threads)
     clock, spec = Clock(), job.model_dump()
+    dataset.open_truth(data, "burgers")
     settings, digest = job.inverse, store.digest(data)
     tensors: dict[str, torch.Tensor] = {}
     facts: dict[str, Any] = {}

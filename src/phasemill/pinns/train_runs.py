@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from phasemill.core import loop, store
 from phasemill.core.balancing import Balance
+from phasemill.core.errors import InputError
 from phasemill.core.provenance import Clock, config_hash
 from phasemill.core.run import write_history
 from phasemill.core.seeds import branch, children
 from phasemill.core.weights import save_tensors
 from phasemill.pinns.config.runs import AllenCahnRunsJob, BurgersRunsJob, PoissonRunsJob, Row, problem_of
-from phasemill.pinns.dataset import equation
+from phasemill.pinns.dataset import equation, open_truth
 from phasemill.pinns.protocol import Protocol
 from phasemill.pinns.terms import Term
 
@@ -36,9 +37,11 @@ def train(
     """Train every row with the seeds part, part + parts, ...; the reference in `data` scores alone."""
     torch.set_num_threads(threads)
     clock, where = Clock(), loop.pick_device(device)
-    spec, digest = job.model_dump(), store.digest(data)
     name, settings = problem_of(job)
-    source = store.open_dataset(data)
+    if part >= settings.parts:
+        raise InputError(f"{name}_runs has {settings.parts} parts: give --part 0 to {settings.parts - 1}, not {part}")
+    source = open_truth(data, name)
+    spec, digest = job.model_dump(), store.digest(data)
     problem = Protocol(equation(source, settings.bounds), settings)
     scored = problem.scored(source)
     trained, facts, rows = {}, {}, []

@@ -158,7 +158,8 @@ def _load(folder: Path, prefix: str, figures: int | None = None) -> Benchmark:
         read = partial(_figure, prefix=f"{prefix}{n}-", entry=entry)
         plotted.append(_input(folder, f"figures/{entry.file}", read))
     metrics, rows = _input(folder, "metrics.json", _as(Metrics)), _input(folder, "claims.csv", claims.read)
-    papers = {row.claim: row.paper_value for row in rows}
+    judged = [row for row in rows if row.verdict != "not testable at this scale"]
+    papers = {row.claim: row.paper_value for row in judged}
     for item in metrics.headline:
         if item.claim in papers:
             item.note = "; ".join(filter(None, [f"paper: {number(papers[item.claim])}", item.note]))

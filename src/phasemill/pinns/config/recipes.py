@@ -25,6 +25,11 @@ class Settled(Block):
     resample: Literal["never", "uniform", "residual"] = "never"
     segment: Count = Field(default=500, description="iterations between new points, or restarts of L-BFGS")
 
+    @property
+    def judged(self) -> bool:
+        """Whether it may win a claim: not with features that hold the solution's own waves."""
+        return self.case != "poisson_fourier"
+
 
 class Marched(Block):
     """Windows in time, the start of each built in."""
@@ -37,6 +42,11 @@ class Marched(Block):
     points: Count
     optimiser: Optimiser = "ss_broyden"
     iterations: Count = Field(description="per window")
+
+    @property
+    def judged(self) -> bool:
+        """Whether it may win a claim: not on a formula that is below the paper's error without a network."""
+        return self.base != "split"
 
 
 class Recipes(Block):

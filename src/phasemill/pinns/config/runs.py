@@ -8,6 +8,12 @@ from pydantic import Field, model_validator
 
 from phasemill.core.blocks import Block, Count, Job, Positive
 
+AUTHORS = 250
+"""Epochs between the checks of the published code."""
+
+AVERAGED = ("dn", "id", "ma", "ma14")
+"""The schemes whose weight is a running mean."""
+
 
 class Row(Block):
     """One way to weigh the terms."""
@@ -18,6 +24,16 @@ class Row(Block):
     correct: bool = Field(default=False, description="bias correction of the average")
     tau: Count = Field(default=10, description="epochs between updates of the weights")
     everywhere: bool = Field(default=False, description="Allen-Cahn: the periodic term's weight changes, too")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Row:
+        if self.scheme in ("softadapt", "gradnorm") and "beta" not in self.model_fields_set:
+            raise ValueError(f"{self.scheme} does not average: give its beta, such as 0.1 (softadapt), 0.01 (gradnorm)")
+        if self.p != "2" and self.scheme != "dn":
+            raise ValueError(f"p is for dn alone, not for {self.scheme}; leave it out")
+        if self.correct and self.scheme not in AVERAGED:
+            raise ValueError(f"{self.scheme} has no average to correct; leave out correct")
+        return self
 
     @property
     def name(self) -> str:
@@ -55,6 +71,8 @@ class Runs(Block):
         names = [row.name for row in self.rows]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"row {twice[0]} stands twice")
+        if self.epochs >= AUTHORS and AUTHORS % self.check:
+            raise ValueError(f"check is {self.check}: give a divisor of {AUTHORS}, where the published code looks")
         if self.parts > self.seeds:
             raise ValueError(f"{self.parts} parts for {self.seeds} seeds: give at most one part per seed")
         return self

@@ -2,8 +2,8 @@
 
     dn, id, eq. 14: at their hats;     eq. 15 (ma): hat = R / lambda rests at lambda = sqrt(R), R = max|g_0| / mean|g_j|
 
-so that against the balance of norms it under-weights where R is large, and over-weights where R is below the square
-of the ratio of norms.
+so that against the balance of norms, rho = |g_0| / |g_j|, it over-weights where R is above rho^2, and under-weights
+where R is below it.
 """
 
 from __future__ import annotations

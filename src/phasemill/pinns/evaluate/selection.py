@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from phasemill.core.errors import InputError
 from phasemill.core.weights import load_tensors
+from phasemill.pinns.config.runs import AUTHORS
 
 Floats = NDArray[np.float64]
 
 RULES = ("final", "best", "lowest", "mean")
-AUTHORS = 250
-"""Epochs between the checks of the published code."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,12 @@ class Trained:
 
     def balance(self, term: str) -> float:
         """rho = weight |g| / |g_pde| at the end: 1 where the term pulls as hard as the equation."""
-        return self.last(f"weight_{term}") * self.last(f"norm_{term}") / self.last("norm_pde")
+        return float(self.balances(term)[-1])
+
+    def balances(self, term: str) -> Floats:
+        """rho at each check."""
+        found: Floats = self.history[f"weight_{term}"] * self.history[f"norm_{term}"] / self.history["norm_pde"]
+        return found
 
     def first_below(self, error: float) -> float | None:
         """Epochs to an error, at the checks; None if never."""
@@ -65,14 +69,16 @@ class Trained:
 def read(paths: Iterable[Path], kind: str) -> tuple[dict[str, list[Trained]], list[dict[str, Any]]]:
     """All trainings by row, seeds in order, and the cards of their files.
 
-    Raises InputError for files of another problem.
+    Raises InputError for files of another problem, and for a training that is there twice.
     """
     rows: dict[str, list[Trained]] = {}
-    cards = []
+    cards: list[dict[str, Any]] = []
     for path in paths:
         tensors, card = load_tensors(path)
         if card.get("kind") != kind:
             raise InputError(f"{path} holds {card.get('kind')}, not {kind}; give the files that its own rule makes")
+        if twice := {label for its in cards for label in its["runs"]} & set(card["runs"]):
+            raise InputError(f"{path} holds {min(twice)} a second time; give each part once")
         cards.append(card)
         for label, facts in card["runs"].items():
             columns = tensors[f"{label}.history"].numpy().T

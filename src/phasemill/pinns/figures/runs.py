@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,14 @@ def draw(folder: Path, output: Path) -> list[figures.Entry]:
     fields = store.open_dataset(folder / "fields.zarr")
     curves = metrics["curves"]
     found = [_fields(output, fields), _recipes(output, metrics), _errors(output, curves)]
-    delayed = [row for row in curves if row.startswith("dn_") and ("0.999" in row or "corrected" in row)]
-    if delayed:
-        found.append(_delays(output, curves, ["dn_0.99", *delayed]))
+    averaged = [row for row in curves if re.fullmatch(r"dn_[0-9.]+(_corrected)?", row)]
+    if len(averaged) > 1:
+        found.append(_delays(output, curves, averaged))
     return [
         *found,
+        _losses(output, curves),
         _weights(output, curves),
+        _seeds(output, metrics["scores"]),
         _pareto(output, metrics["scores"]),
         _histograms(output, metrics["histograms"]),
     ]
@@ -85,14 +88,47 @@ def _delays(output: Path, curves: dict[str, Any], rows: list[str]) -> figures.En
     betas = sorted({row.split("_")[1] for row in rows})
     for row in rows:
         colour = figures.PALETTE[betas.index(row.split("_")[1]) % len(figures.PALETTE)]
-        if row in curves:
-            _plot(axes[0, int("corrected" in row)], row, curves[row], "error", color=colour)
+        _plot(axes[0, int("corrected" in row)], row, curves[row], "error", color=colour)
     for ax, title in zip(axes[0], ("averages from 1", "with bias correction"), strict=True):
         ax.set(yscale="log", xlabel="epochs", title=title)
         ax.legend(fontsize="x-small")
     axes[0, 0].set_ylabel("relative L2 error")
     return figures.entry(
         output, "delays", figure, "The delay of the average", "DN; one line for each seed. Compare the paper's Fig. 12."
+    )
+
+
+@figures.style()
+def _losses(output: Path, curves: dict[str, Any]) -> figures.Entry:
+    terms = [term for term in TERMS if f"now_{term}" in curves["fixed"][0]]
+    figure, axes = figures.figure(1, len(terms), height=3.6)
+    for row in [row for row in MAIN if row in curves]:
+        for ax, term in zip(axes[0], terms, strict=True):
+            _plot(ax, row, curves[row], f"now_{term}", color=COLOURS[row.split("_")[0]])
+    for ax, term in zip(axes[0], terms, strict=True):
+        ax.set(yscale="log", xlabel="epochs", title=f"loss, {TERMS[term]}")
+    axes[0, -1].legend(fontsize="x-small")
+    return figures.entry(
+        output, "losses", figure, "Losses without their weights", "At all points; one line for each seed."
+    )
+
+
+@figures.style()
+def _seeds(output: Path, scores: dict[str, Any]) -> figures.Entry:
+    figure, axes = figures.figure(1, 1, height=0.9 + 0.26 * len(scores))
+    ax = axes[0, 0]
+    for place, score in enumerate(scores.values()):
+        for rule, marker, word in (("final", "o", "last"), ("best", "|", "best on test")):
+            errors = score["error"][rule]
+            ax.plot(
+                errors, [place] * len(errors), marker, color=figures.PALETTE[int(rule == "best")], linestyle="none",
+                markersize=7, alpha=0.8, label=word if place == 0 else None,
+            )  # fmt: skip
+    ax.set(xscale="log", xlabel="relative L2 error", ylim=(len(scores) - 0.5, -0.5))
+    ax.set_yticks(range(len(scores)), [words(row) for row in scores], fontsize="x-small")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper", fontsize="x-small")
+    return figures.entry(
+        output, "seeds", figure, "Errors of each seed", "Clusters, where some seeds are stuck and others are not."
     )
 
 
@@ -122,13 +158,15 @@ def _weights(output: Path, curves: dict[str, Any]) -> figures.Entry:
 def _pareto(output: Path, scores: dict[str, Any]) -> figures.Entry:
     terms = [term for term in TERMS if term != "pde" and term in scores["fixed"]]
     figure, axes = figures.figure(1, len(terms), height=3.8, width=figures.WIDTH if len(terms) > 1 else 4.6)
+    seen: list[str] = []
     for row, score in scores.items():
-        scheme, *rest = row.split("_")
-        marker = figures.MARKERS[len(rest) % len(figures.MARKERS)]
+        scheme = row.split("_")[0]
+        number, seen = seen.count(scheme), [*seen, scheme]  # the schemes by colour, their kinds by marker and filling
         for ax, term in zip(axes[0], terms, strict=True):
             ax.plot(
-                score["pde"]["loss"], score[term]["loss"], marker, color=COLOURS[scheme], markersize=5, alpha=0.8,
-                label=words(row), fillstyle="none" if "0.9" in rest[:1] else "full",
+                score["pde"]["loss"], score[term]["loss"], figures.MARKERS[number // 2 % len(figures.MARKERS)],
+                color=COLOURS[scheme], markersize=5, alpha=0.8, label=words(row), linestyle="none",
+                fillstyle="none" if number % 2 else "full",
             )  # fmt: skip
     for ax, term in zip(axes[0], terms, strict=True):
         ax.set(xscale="log", yscale="log", xlabel="loss of the equation", ylabel=f"{TERMS[term]} loss")

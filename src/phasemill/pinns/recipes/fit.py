@@ -10,9 +10,7 @@ points by heart, so that few will do.
 
 from __future__ import annotations
 
-import csv
 import math
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +29,7 @@ from phasemill.core.run import Row
 from phasemill.core.seeds import branch
 from phasemill.pinns.physics import Equation
 from phasemill.pinns.recipes.cases import Floats, case, error
+from phasemill.pinns.recipes.clock import Clock
 from phasemill.pinns.terms import Term
 
 COLUMNS = ("step", "seconds", "cpu", "loss", "error")
@@ -143,11 +142,12 @@ def train(
     run = Weighted(recipe, equation)
     scored = run.case.features(grid, hard=recipe.hard)
     key = config_hash({**asdict(recipe), "equation": asdict(equation)})
-    earlier = (checkpoints / "newton" / key[:16]).exists()
-    begun = time.process_time() - (_spent(history) if earlier else 0.0)
+    clock = Clock(key, (checkpoints / "adam", checkpoints / "adam.csv"), (checkpoints / "newton", history))
 
     def look(theta: Floats) -> dict[str, float]:
-        return {"error": error(run.case, theta, scored, exact), "cpu": time.process_time() - begun}
+        cpu = clock()
+        with clock.held():
+            return {"error": error(run.case, theta, scored, exact), "cpu": cpu}
 
     def step(_: int) -> dict[str, float]:
         parts = run.parts(run.theta.detach().numpy())
@@ -177,10 +177,3 @@ def train(
         found = minimise_bfgs(run.total, start, update=recipe.optimiser, renew=run.renew, **options)
     rows = [*first.rows, *({**row, "step": row["step"] + recipe.adam} for row in found.rows)]
     return found.x, [{name: row[name] for name in COLUMNS} for row in rows]
-
-
-def _spent(history: Path) -> float:
-    """CPU seconds in the last row of a history."""
-    with open(history) as stream:
-        rows = list(csv.DictReader(stream))
-    return float(rows[-1]["cpu"]) if rows else 0.0

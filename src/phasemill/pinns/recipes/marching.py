@@ -16,10 +16,7 @@ modes, starts the next one, so that u and its derivatives in x are continuous.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from csv import DictReader
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -41,6 +38,7 @@ from phasemill.core.weights import load_model, read_card, save_model
 from phasemill.pinns.kernels import RESIDUAL
 from phasemill.pinns.network import Network
 from phasemill.pinns.physics import XX, AllenCahn
+from phasemill.pinns.recipes.clock import Clock
 from phasemill.pinns.terms import Points, Term
 
 Floats = NDArray[np.float64]
@@ -292,7 +290,8 @@ def train(
     rows: list[Row] = []
     spent = 0.0
     for number in range(settings.windows):
-        clock = Clock(checkpoints / f"window_{number}.csv")
+        place, told = checkpoints / f"window_{number}", checkpoints / f"window_{number}.csv"
+        clock = Clock(key, (place, told))
         window, weight, pairs = prepare(settings, modes, np.random.default_rng(drawn[number]))
         if number and not settings.warm:
             theta = settings.network.initial(rng)
@@ -300,7 +299,7 @@ def train(
             score = scorer(window, number, reference)
         found = minimise(
             settings, window.term(*pairs, weight), theta, key=key, every=every, validate=partial(look, clock, score),
-            checkpoints=checkpoints / f"window_{number}", history=clock.history,
+            checkpoints=place, history=told,
             label=f"window {number + 1}/{settings.windows}",
         )  # fmt: skip
         theta = found.x
@@ -371,24 +370,3 @@ def error(march: March, reference: Reference) -> float:
     """|u - reference| / |reference| over all its points, in the l2 norm."""
     wrong = march.u(reference.t, reference.x) - reference.u
     return float(np.linalg.norm(wrong) / np.linalg.norm(reference.u))
-
-
-class Clock:
-    """CPU seconds of a window over all restarts: those that its history tells of go before."""
-
-    def __init__(self, history: Path) -> None:
-        self.history, self.before = history, 0.0
-        if history.exists():
-            with history.open(encoding="utf-8") as stream:
-                self.before = max([float(row["cpu"]) for row in DictReader(stream)], default=0.0)
-        self.begun = time.process_time()
-
-    def __call__(self) -> float:
-        return self.before + time.process_time() - self.begun
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """A block in which the clock stands."""
-        since = time.process_time()
-        yield
-        self.begun += time.process_time() - since
