@@ -268,11 +268,12 @@ def view(
 def record(
     folder: Folder,
     output: Annotated[Path, typer.Option("--output", "-o", help="results/recorded/WING/BENCHMARK_NAME.json")],
+    title: Annotated[str | None, typer.Option(help="Other than the page's, where a benchmark has several.")] = None,
 ) -> None:
     """Keep the numbers of a long run in a small file, which later pages of its benchmark show as recorded."""
     from phasemill.core.recorded import keep
 
-    typer.echo(keep(folder, output))
+    typer.echo(keep(folder, output, title))
 
 
 @app.command("spec")

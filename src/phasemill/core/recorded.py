@@ -21,8 +21,8 @@ FORMAT = "phasemill-record"
 KEPT = ("benchmark", "scale", "title", "answer", "headline", "tables", "claims")
 
 
-def keep(folder: Path, output: Path) -> Path:
-    """Write the record of an evaluated benchmark's folder.
+def keep(folder: Path, output: Path, title: str | None = None) -> Path:
+    """Write the record of an evaluated benchmark's folder, under another title if several are to be told apart.
 
     Raises InputError where the folder has no metrics.json and provenance.json, or the name does not begin with the
     benchmark's.
@@ -31,7 +31,7 @@ def keep(folder: Path, output: Path) -> Path:
     if not output.name.startswith(f"{metrics['benchmark']}_") or output.suffix != ".json":
         raise InputError(f"{output}: name it {metrics['benchmark']}_....json, so that its pages find it")
     tables = [table for table in metrics["tables"] if not table["title"].startswith(PREFIX)]
-    kept = {key: metrics[key] for key in KEPT} | {"tables": tables}
+    kept = {key: metrics[key] for key in KEPT} | {"tables": tables} | ({"title": title} if title else {})
     spec = metrics["metrics"].get("spec")
     return write_json(output, {"format": FORMAT, **kept, "spec": spec, "provenance": provenance})
 

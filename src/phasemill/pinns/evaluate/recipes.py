@@ -26,8 +26,8 @@ REPEATS = 3
 """Solutions of which the fastest counts."""
 
 
-def recipes(path: Path, name: str) -> tuple[Scores, dict[str, Any]]:
-    """Curves, last errors and CPU seconds of each recipe, lists over the seeds; and the file's card.
+def recipes(path: Path, name: str) -> tuple[Scores, list[dict[str, Any]]]:
+    """Curves, last errors and CPU seconds of each recipe, lists over the seeds; and the file's card in a list.
 
     Raises InputError for a file of another problem.
     """
@@ -41,7 +41,7 @@ def recipes(path: Path, name: str) -> tuple[Scores, dict[str, Any]]:
         score["error"].append(last["error"])
         score["cpu"].append(last["cpu"])
         score["curves"].append(run["curve"])
-    return scores, card
+    return scores, [card]
 
 
 def classical(equation: Equation, truth: Reference, marched: Sequence[Marched] = ()) -> dict[str, dict[str, float]]:

@@ -39,7 +39,7 @@ REGIONS: dict[str, tuple[str, Callable[[NDArray[Any]], NDArray[np.bool_]]]] = {
 
 
 def evaluate(
-    job: RunsJob, data: Path, output: Path, *, models: list[Path], model: Path, threads: int = 1
+    job: RunsJob, data: Path, output: Path, *, models: list[Path], model: Path | None = None, threads: int = 1
 ) -> dict[str, Any]:
     """Errors by four rules of selection, losses, weights, balance of the gradients, cost; and recipes (`model`)."""
     torch.set_num_threads(threads)
@@ -63,7 +63,7 @@ def evaluate(
     resting = {row: rest.rests(rows[row][0], problem, drawn[row]) for row in shown}
     fields = {row: _field(rows[row][0], problem, reference) for row in shown}
     _write_fields(output / "fields.zarr", source, reference, problem, fields, clock, job)
-    followed, card = recipes(model, name)
+    followed, others = recipes(model, name) if model else ({}, [])
     solvers = classical(problem.equation, reference, job.recipes.allen_cahn if name == "allen_cahn" else ())
     wanted = [one.name for one in getattr(job.recipes, name) if one.judged]
     lowest = [float(np.median(followed[recipe]["error"])) for recipe in wanted if recipe in followed]
@@ -75,7 +75,7 @@ def evaluate(
         "headline": tables.headline(name, rows, found),
         "tables": [
             tables.errors(scores, settings),
-            table(followed, solvers, wanted),
+            *([table(followed, solvers, wanted)] if model else []),
             tables.terms(scores, settings),
             rest.table(resting),
             tables.regions(regions, REGIONS[name][0]),
@@ -97,7 +97,7 @@ def evaluate(
         },
         "provenance": [
             store.provenance(source),
-            *(its["provenance"] for its in [*cards, card]),
+            *(its["provenance"] for its in [*cards, *others]),
             clock.record(f"evaluate {name}", job.model_dump(), threads=threads),
         ],
     }
