@@ -113,7 +113,7 @@ def _scores(trainings: list[Trained], terms: list[str], reached: float) -> dict[
     }
     for term in terms:
         found[term] = {
-            "loss": [one.last(f"now_{term}") for one in trainings],
+            "loss": [one.settled(f"now_{term}") for one in trainings],
             "weight": [one.last(f"weight_{term}") for one in trainings],
             "balance": [one.balance(term) for one in trainings],
             "std_ratio": [

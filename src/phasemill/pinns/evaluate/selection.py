@@ -39,6 +39,11 @@ class Trained:
         """A column at the end."""
         return float(self.history[name][-1])
 
+    def settled(self, name: str) -> float:
+        """Median of a column over the last quarter: at a constant learning rate single values leap."""
+        column = self.history[name]
+        return float(np.median(column[-max(1, len(column) // 4) :]))
+
     def error(self, rule: str) -> float:
         """Relative L2 error by a rule of selection."""
         error, step = self.history["error"], self.history["step"]
@@ -97,5 +102,5 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def median(trainings: Sequence[Trained], name: str) -> float:
-    """Of a column at the end, over the seeds."""
-    return float(np.median([one.last(name) for one in trainings]))
+    """Of a column's last quarter, over the seeds."""
+    return float(np.median([one.settled(name) for one in trainings]))

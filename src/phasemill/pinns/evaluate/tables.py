@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from phasemill.pinns.config.runs import AUTHORS, Runs
-from phasemill.pinns.evaluate.selection import RULES, Trained, mean_and_error
+from phasemill.pinns.evaluate.selection import RULES, Trained, mean_and_error, median
 
 Scores = Mapping[str, Mapping[str, Any]]
 Table = dict[str, Any]
@@ -66,9 +66,9 @@ def terms(scores: Scores, settings: Runs) -> Table:
         "columns": ["weighting", "term", "loss", "weight", "norm / equation's", "spread / equation's", "cosine"],
         "rows": rows,
         "note": (
-            "Medians over the seeds, at the last epoch's parameters. Loss: without its weight. Norm and spread: of the "
-            "weighted gradient over those of the equation's; 1 is balance. Cosine: of the angle to the equation's "
-            "gradient."
+            "Medians over the seeds. Loss: without its weight, median of the last quarter, since single values leap; "
+            "the others at the last epoch's parameters. Norm and spread: of the weighted gradient over those of the "
+            "equation's; 1 is balance. Cosine: of the angle to the equation's gradient."
         ),
     }
 
@@ -150,9 +150,7 @@ def answer(name: str, rows: Mapping[str, list[Trained]], costs: Mapping[str, Map
             sentence += ", which so few seeds cannot tell apart"
     if "dn_0.99" in rows and "fixed" in rows:
         term = "ic" if name != "poisson" else "bc"
-        ratio = np.median([one.last(f"now_{term}") for one in rows["fixed"]]) / np.median(
-            [one.last(f"now_{term}") for one in rows["dn_0.99"]]
-        )
+        ratio = median(rows["fixed"], f"now_{term}") / median(rows["dn_0.99"], f"now_{term}")
         sentence += f". DN 0.99 makes the {TERMS[term]} loss {ratio:.2g} times smaller"
         more = 100 * (costs["dn_0.99"]["ratio"] - 1)
         sentence += f" and costs {more:.1f} % more time" if more > 0 else " and costs no more time than was measurable"

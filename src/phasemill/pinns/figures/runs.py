@@ -176,7 +176,7 @@ def _pareto(output: Path, scores: dict[str, Any]) -> figures.Entry:
     )  # fmt: skip
     return figures.entry(
         output, "pareto", figure, "Which losses are bought with which",
-        "Losses without their weights at the last epoch, one mark for each seed: down and left is better.",
+        "Losses without their weights, medians of the last quarter, one mark for each seed: down and left is better.",
     )  # fmt: skip
 
 
