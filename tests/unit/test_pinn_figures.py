@@ -297,6 +297,10 @@ def test_an_evaluation_is_drawn(name: str, tmp_path: Path, monkeypatch: pytest.M
     save_tensors(tmp_path / "recipes.safetensors", {}, {"kind": f"{name}_recipes", "runs": recipes, "provenance": {}})
     found = evaluate(job, tmp_path / "truth.zarr", tmp_path, models=models, model=tmp_path / "recipes.safetensors")
 
+    few = evaluate(job, tmp_path / "truth.zarr", tmp_path / "few", models=models)  # without recipes
+    assert (few["metrics"]["recipes"], few["claims"][f"pinns.{name}.recipe"]) == ({}, None)
+    assert len(few["tables"]) == len(found["tables"]) - 1
+
     claims, metrics = found["claims"], found["metrics"]
     shown = [row for row in job.compared.shown if f"{row}_0" in thetas]
     assert set(claims) == {claim for claim in catalogue.load().claims if claim.startswith(f"pinns.{name}.")}

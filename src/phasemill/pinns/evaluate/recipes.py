@@ -47,8 +47,10 @@ def recipes(path: Path, name: str) -> tuple[Scores, list[dict[str, Any]]]:
 def classical(equation: Equation, truth: Reference, marched: Sequence[Marched] = ()) -> dict[str, dict[str, float]]:
     """Relative L2 error and CPU seconds of classical solvers on the same grid, and of what marches begin with."""
     found = {}
+    shapes = {(one.base, one.windows, one.modes): one for one in reversed(marched)}  # the first of each
     bases = {
-        f"{words(one.name)}, without its network": lambda one=one: base_alone(one, equation, truth) for one in marched
+        f"{words(one.name)}, without its network": lambda one=one: base_alone(one, equation, truth)
+        for one in reversed(shapes.values())
     }
     for label, solve in {**_solvers(equation, truth), **bases}.items():
         seconds = []

@@ -126,6 +126,7 @@ def _seeds(output: Path, scores: dict[str, Any]) -> figures.Entry:
             )  # fmt: skip
     ax.set(xscale="log", xlabel="relative L2 error", ylim=(len(scores) - 0.5, -0.5))
     ax.set_yticks(range(len(scores)), [words(row) for row in scores], fontsize="x-small")
+    ax.tick_params(axis="x", which="both", labelsize="x-small")
     figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper", fontsize="x-small")
     return figures.entry(
         output, "seeds", figure, "Errors of each seed", "Clusters, where some seeds are stuck and others are not."
