@@ -26,6 +26,7 @@ from phasemill.pinns.reference import (
     allen_cahn_energy,
     allen_cahn_splitting,
     burgers,
+    burgers_spectral,
     burgers_trapezoid,
     grid,
 )
@@ -156,6 +157,18 @@ def test_burgers_refuses(t: float, viscosity: float, message: str) -> None:
 # Allen-Cahn
 
 both = pytest.mark.parametrize("solve", [allen_cahn, allen_cahn_splitting])
+
+
+def test_burgers_by_waves_has_order_4_in_time_and_meets_cole_hopf() -> None:
+    exact = burgers(np.linspace(0, 1, 21)[:, None], grid(256), 0.05)
+    errors = [np.abs(burgers_spectral(0.05, points=256, frames=20, steps=steps) - exact).max() for steps in (5, 10, 20)]
+    assert -np.polyfit(np.log([5, 10, 20]), np.log(errors), 1)[0] == pytest.approx(4, abs=0.3)
+    assert errors[-1] < 1e-9
+    thin = burgers_spectral(0.01 / np.pi, points=1020, frames=10, steps=100)
+    truth = burgers(np.linspace(0, 1, 11)[:, None], grid(1020), 0.01 / np.pi)
+    assert np.linalg.norm(thin - truth) < 3e-6 * np.linalg.norm(truth)
+    with pytest.raises(InputError):
+        burgers_spectral(1e-9)
 
 
 @both
