@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from phasemill.core.errors import InputError
+from phasemill.core.weights import save_tensors
 from phasemill.pinns import Problem, Solution
 from phasemill.pinns.domain import Domain
 
@@ -219,6 +220,9 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("text")
     with pytest.raises(InputError, match="is not a model file"):
         Solution.load(tmp_path / "text")
+    save_tensors(tmp_path / "half.safetensors", {}, {"kind": "pinn solution", "fields": ["u"]})
+    with pytest.raises(InputError, match=r"half\.safetensors: its card is not whole"):
+        Solution.load(tmp_path / "half.safetensors")
 
 
 def test_a_formula_is_evaluated_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,6 +277,13 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "keyword": (lambda: Problem({"lambda": (0, 1)}), "coordinate 'lambda' is no name"),
     "field_name": (lambda: Problem(BOX, fields=("u", "2v")), "field '2v' is no name"),
     "no_field": (lambda: Problem(BOX, fields=()), "no field is given"),
+    "hidden_number": (lambda: Problem(BOX, hidden=20), "hidden 20: give the width of each hidden layer"),
+    "hidden_half": (lambda: Problem(BOX, hidden=(20, 2.5)), "hidden (20, 2.5): give the width of each hidden layer"),
+    "fields_number": (lambda: Problem(BOX, fields=2), "names of fields, such as fields=('u', 'v')"),
+    "domain_list": (lambda: Problem([0, 1]), "Problem takes a domain {name: (low, high)}"),
+    "seed": (lambda: small().train(1, seed=-1), "seed -1: give a whole number, 0 or more"),
+    "seed_none": (lambda: small().train(1, seed=None), "seed None: give a whole number"),
+    "term_number": (lambda: small().condition(3, points=3, target=0), "the name of a term is 3: give a word"),
     "hidden": (lambda: Problem(BOX, hidden=()), "give the width of each hidden layer"),
     "twice_field": (lambda: Problem(BOX, fields=("u", "x")), "the name 'x' is used twice"),
     "twice_term": (lambda: small().equation("walls", heat, points=3), "the name 'walls' is used twice"),

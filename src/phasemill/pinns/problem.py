@@ -65,6 +65,10 @@ class Problem:
         fields: str | Sequence[str] = "u",
         hidden: Sequence[int] = (32, 32, 32),
     ) -> None:
+        if isinstance(fields, int) or not isinstance(domain, Mapping):
+            raise InputError(
+                "Problem takes a domain {name: (low, high)} and names of fields, such as fields=('u', 'v')"
+            )
         names = (fields,) if isinstance(fields, str) else tuple(fields)
         self._blank = Fields(Domain(domain), names, hidden)
         self.domain = self._blank.domain
@@ -200,6 +204,8 @@ class Problem:
         rates = rates * 2 if len(rates) == 1 else rates
         if steps < 0 or lbfgs < 0 or min(tau, threads) < 1 or (every is not None and every < 1):
             raise InputError("training: steps and lbfgs are 0 or more, tau, every and threads 1 or more")
+        if not isinstance(seed, int) or seed < 0:
+            raise InputError(f"seed {seed!r}: give a whole number, 0 or more")
         if len(rates) != 2 or not all(0 < r < math.inf for r in rates):
             raise InputError(f"rate {rate}: give a learning rate above 0, or the first and the last one")
         where = loop.pick_device(device)
@@ -259,6 +265,9 @@ class Problem:
         return Solution(network, final, weights.by_name(), errors.by_field(network), rows)
 
     def _add(self, condition: Condition) -> None:
+        for name in condition.names:
+            if not isinstance(name, str) or not name:
+                raise InputError(f"the name of a term is {name!r}: give a word")
         distinct([*self.names, *condition.names])
         self.conditions.append(condition)
 

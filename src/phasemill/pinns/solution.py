@@ -51,9 +51,9 @@ class Fields(nn.Module):
         for name in names:
             valid_name(name, "field")
         distinct([*domain.names, *names])
+        if np.ndim(hidden) != 1 or not len(hidden) or not all(np.equal(np.mod(hidden, 1), 0)) or min(hidden) < 1:
+            raise InputError(f"hidden {hidden}: give the width of each hidden layer, such as (32, 32, 32)")
         self.domain, self.names, self.hidden = domain, tuple(names), tuple(int(width) for width in hidden)
-        if not self.hidden or min(self.hidden) < 1:
-            raise InputError(f"hidden {self.hidden}: give the width of each hidden layer, such as (32, 32, 32)")
         self.shape = Network((len(domain.names), *self.hidden, len(names)))
         self.theta = nn.Parameter(torch.zeros(self.shape.count, dtype=torch.float64))
         self.register_buffer("low", torch.from_numpy(domain.low))
@@ -215,7 +215,11 @@ class Solution:
         card = read_card(path)
         if card.get("kind") != "pinn solution":
             raise InputError(f"{path} holds no solution of a Problem; give a file that Solution.save has written")
-        network = Fields(Domain(card["domain"]), card["fields"], card["hidden"])
-        network.to(torch.float32 if card["dtype"] == "float32" else torch.float64)
+        try:
+            network = Fields(Domain(card["domain"]), card["fields"], card["hidden"])
+            network.to(torch.float32 if card["dtype"] == "float32" else torch.float64)
+            told = [card[name] for name in ("losses", "weights", "errors", "history")]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}: its card is not whole ({error}); save the solution again") from error
         load_model(path, network)
-        return cls(network, *(card[name] for name in ("losses", "weights", "errors", "history")))
+        return cls(network, *told)
