@@ -205,7 +205,9 @@ def test_scores_and_tables_of_the_comparison() -> None:
     alone = training("fixed", std_pde=1, std_bc=1, cosine_bc=0, cosine_pde=1, seconds=1)
     settings: Any = SimpleNamespace(epochs=1000, check=50, batch=None)
     scores = {"dn_0.99": found, "fixed": runs._scores([alone], ["pde", "bc"], 0.05)}
-    first, second = tables.errors(scores, settings)["rows"]
+    table = tables.errors("poisson", scores, settings)
+    assert table["claims"] == ["pinns.poisson.dn_0_99", "pinns.poisson.fixed"]
+    first, second = table["rows"]
     assert first[1:] == pytest.approx([3, 0.4, sqrt(0.13 / 3), 0.4, 0.1 / sqrt(3), 99, 0, 0.7, 0], abs=1e-12)
     assert second == ["none", 1, 0.3, None, 0.2, None, 99, None, 0.7, None]
     lines = tables.terms(scores, settings)["rows"]

@@ -122,6 +122,20 @@ def test_a_headline_shows_the_papers_value_of_its_claim(folder: Path) -> None:
     assert "paper: 0.0117; same videos" in pages(folder)["report"].read_text()
 
 
+def test_a_table_shows_the_papers_values_of_its_rows(folder: Path) -> None:
+    metrics = read_json(folder / "metrics.json")
+    metrics["tables"][0]["claims"] = ["none.such", "transport.zero_shot.mae"]
+    write_json(folder / "metrics.json", metrics)
+    table = pages(folder)["report"].read_text().split("<h3>T</h3>")[-1].split("</table>")[0]
+    text = re.sub(r"<[^>]*>|\s", " ", table)
+    assert re.search(r"a +b +paper ", text)
+    assert re.search(r"x +\S+ +0\.0117", text)
+    metrics["tables"][0]["claims"] = ["none.such"]
+    write_json(folder / "metrics.json", metrics)
+    with pytest.raises(InputError, match="1 claims for 2 rows"):
+        pages(folder)
+
+
 def test_index_links_to_the_pages_and_lists_a_shared_stage_once(folder: Path) -> None:
     index = pages(folder)["index"]
     links = {

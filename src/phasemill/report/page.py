@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,8 @@ class Table(_Model):
     columns: list[str]
     rows: list[list[Cell]]
     note: str = ""
+    claims: list[str] = []
+    """Of each row, if any: the page adds a column with the paper's values."""
 
     @property
     def numeric(self) -> list[bool]:
@@ -57,7 +59,17 @@ class Table(_Model):
     def _rectangular(self) -> Self:
         if any(len(row) != len(self.columns) for row in self.rows):
             raise ValueError(f"table '{self.title}' has a row that does not match its {len(self.columns)} columns")
+        if self.claims and len(self.claims) != len(self.rows):
+            raise ValueError(f"table '{self.title}' has {len(self.claims)} claims for {len(self.rows)} rows")
         return self
+
+    def beside(self, papers: Mapping[str, float | None]) -> None:
+        """Add the column of the papers' values, if there is one."""
+        values = [papers.get(claim) for claim in self.claims]
+        if any(value is not None for value in values):
+            self.columns.append("paper")
+            for row, value in zip(self.rows, values, strict=True):
+                row.append(value)
 
 
 class Metrics(_Model):
@@ -163,6 +175,8 @@ def _load(folder: Path, prefix: str, figures: int | None = None) -> Benchmark:
     for item in metrics.headline:
         if item.claim in papers:
             item.note = "; ".join(filter(None, [f"paper: {number(papers[item.claim])}", item.note]))
+    for table in metrics.tables:
+        table.beside({row.claim: row.paper_value for row in rows})
     return Benchmark(
         folder,
         metrics,

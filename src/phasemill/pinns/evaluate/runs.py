@@ -74,7 +74,7 @@ def evaluate(
         "answer": tables.answer(name, rows, costs),
         "headline": tables.headline(name, rows, found),
         "tables": [
-            tables.errors(scores, settings),
+            tables.errors(name, scores, settings),
             *([table(followed, solvers, wanted)] if model else []),
             tables.terms(scores, settings),
             rest.table(resting),
