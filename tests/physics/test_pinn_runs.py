@@ -278,13 +278,13 @@ def test_rules_of_selection() -> None:
         "fixed", 0, np.zeros(1),
         history(
             step=[125, 250, 375, 500], error=[0.5, 0.3, 0.1, 0.4], now=[9, 5, 4, 6], error_mean=[1, 1, 1, 0.2],
-            weight_bc=[1, 1, 1, 8], norm_bc=[1, 1, 1, 3], norm_pde=[1, 1, 1, 12],
+            weight_bc=[1, 1, 1, 8], norm_bc=[1, 1, 1, 3], norm_pde=[1, 1, 1, 12], weight_pde=[1, 1, 1, 2],
         ),
     )  # fmt: skip
     assert [one.error(rule) for rule in selection.RULES] == [0.4, 0.3, 0.1, 0.2]
     assert one.first_below(0.35) == 250
     assert one.first_below(0.05) is None
-    assert one.balance("bc") == 2
+    assert one.balance("bc") == 1
 
 
 def test_eq_15_rests_where_it_is_said_to() -> None:

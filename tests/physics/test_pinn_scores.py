@@ -143,7 +143,7 @@ def test_claims_of_burgers() -> None:
 
 def test_balance_and_losses_are_those_of_the_last_quarter() -> None:
     def lasting(row: str, *last: float) -> list[Trained]:
-        columns = {name: [1] * 12 for name in ("error", "norm_ic", "norm_pde")}
+        columns = {name: [1] * 12 for name in ("error", "norm_ic", "norm_pde", "weight_pde")}
         columns |= {"weight_ic": [50] * 9 + [exp(one) for one in last], "now_ic": [50] * 9 + [one**2 for one in last]}
         return [training(row, step=range(250, 3250, 250), **columns)]
 

@@ -353,7 +353,7 @@ def test_inverse_problems_are_evaluated_and_drawn(tmp_path: Path, monkeypatch: p
             found = {key: value * (share + 0.01 * (name == "allen_cahn")) for key, value in true.items()}
             curve = [{"step": float(step), "loss": 1.0, **found} for step in (10, 20)]
             facts[f"{name}_{number}"] = {
-                "found": found, "spread": [0.02] * len(true), "seed": number, "noise": 2.0, "weight": 5.0,
+                "found": found, "spread": [0.02 + 0.2 * number * (name == "allen_cahn")] * len(true), "seed": number, "noise": 2.0, "weight": 5.0,
                 "seconds": 7.0, "curve": curve, "misfit": 4.0 if (name, number) == ("allen_cahn", 1) else 2.0,
             }  # fmt: skip
     card = {"kind": "inverse", "runs": facts, "provenance": {}, "spec": {"inverse": job.inverse.model_dump()}}

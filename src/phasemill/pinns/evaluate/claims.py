@@ -120,7 +120,7 @@ def _delay(rows: Rows, kind: str, reached: float) -> Value:
     for beta in ("0.999", "0.99"):
         its = rows.get(f"dn_{beta}{kind}", [])
         there = [one.first_below(reached) for one in its]
-        if not there or (None in there and beta == "0.99"):
+        if not there or (None in there and (beta == "0.99" or kind)):
             return None
         # A slow row that never gets there took at least all its epochs.
         epochs.append(

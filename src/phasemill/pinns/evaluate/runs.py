@@ -117,7 +117,8 @@ def _scores(trainings: list[Trained], terms: list[str], reached: float) -> dict[
             "weight": [one.last(f"weight_{term}") for one in trainings],
             "balance": [one.balance(term) for one in trainings],
             "std_ratio": [
-                one.last(f"weight_{term}") * one.last(f"std_{term}") / one.last("std_pde") for one in trainings
+                one.last(f"weight_{term}") * one.last(f"std_{term}") / one.last("weight_pde") / one.last("std_pde")
+                for one in trainings
             ],
             "cosine": [one.last(f"cosine_{term}") for one in trainings],
         }

@@ -62,7 +62,8 @@ class Trained:
 
     def balances(self, term: str) -> Floats:
         """rho at each check."""
-        found: Floats = self.history[f"weight_{term}"] * self.history[f"norm_{term}"] / self.history["norm_pde"]
+        pulls = [self.history[f"weight_{name}"] * self.history[f"norm_{name}"] for name in (term, "pde")]
+        found: Floats = pulls[0] / pulls[1]
         return found
 
     def first_below(self, error: float) -> float | None:
