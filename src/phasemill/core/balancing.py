@@ -48,7 +48,7 @@ class Balance(nn.Module):
 
     Attributes
     ----------
-    weights: (count,). norms: |g_j|_p, cosines: cos(g_numerator, g_j) and hats: hat_j, all (count,) at the last update.
+    weights: (count,). norms: |g_j|_p and cosines: cos(g_numerator, g_j), both (count,) at the last update.
 
     Raises InputError for an unknown scheme, a share outside of [0, 1), another p, or a term that is not there.
     """
@@ -58,7 +58,6 @@ class Balance(nn.Module):
     updates: Tensor
     norms: Tensor
     cosines: Tensor
-    hats: Tensor
     averaged: Tensor
     losses: Tensor
 
@@ -91,8 +90,8 @@ class Balance(nn.Module):
         self.register_buffer("weights", ones)
         self.register_buffer("averages", torch.zeros_like(ones) if correct else ones.clone())
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("averaged", torch.zeros(count, dtype=torch.int64))  # hats in each average
-        for name in ("norms", "cosines", "hats", "losses"):
+        self.register_buffer("averaged", torch.zeros(count, dtype=torch.int64))  # terms of each average
+        for name in ("norms", "cosines", "losses"):
             self.register_buffer(name, torch.zeros_like(ones))
         self.all_terms = Weighting(count, scheme, beta=beta) if scheme in ("modified", "gradnorm") else None
 
@@ -136,7 +135,6 @@ class Balance(nn.Module):
             hat = float(self._hat(lead, gradients[j]))
             if self.scheme == "ma":
                 hat /= float(self.weights[j])
-            self.hats[j] = hat
             if 0 < hat < inf:
                 self.averaged[j] += 1
                 self.averages[j] = self.beta * self.averages[j] + (1 - self.beta) * hat

@@ -35,8 +35,8 @@ PLACES = {"burgers": {"viscosity": 2}, "allen_cahn": {"diffusion": 2, "reaction"
 """Where a coefficient stands in c, with a minus."""
 
 CUT = 1e-10
-"""See `uncertainty`. With 1e-14 intervals were up to 3.6 times wider, with 1e-8 up to 33 times narrower; with this one
-they hold the truth about as often as they should (`test_intervals_are_as_wide_as_the_scatter_over_noise`)."""
+"""See `uncertainty`. Smaller ones make intervals wider, larger ones far too narrow; with this one they hold the truth
+about as often as they should (`test_intervals_are_as_wide_as_the_scatter_over_noise`)."""
 
 
 @dataclass(frozen=True)

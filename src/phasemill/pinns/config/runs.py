@@ -78,35 +78,32 @@ class Runs(Block):
         return self
 
 
-class BurgersRunsJob(Job):
-    """Train Burgers with every row and every seed of a part."""
-
+class _RunsJob(Job):
     verb = "train"
     function = "phasemill.pinns.train_runs:train"
-    benchmark: ClassVar[str] = "burgers"
     model: ClassVar[str] = "runs_{part}.safetensors"
+
+
+class BurgersRunsJob(_RunsJob):
+    """Train Burgers with every row and every seed of a part."""
+
+    benchmark: ClassVar[str] = "burgers"
 
     burgers: Runs
 
 
-class PoissonRunsJob(Job):
+class PoissonRunsJob(_RunsJob):
     """Train Poisson with every row and every seed of a part."""
 
-    verb = "train"
-    function = "phasemill.pinns.train_runs:train"
     benchmark: ClassVar[str] = "poisson"
-    model: ClassVar[str] = "runs_{part}.safetensors"
 
     poisson: Runs
 
 
-class AllenCahnRunsJob(Job):
+class AllenCahnRunsJob(_RunsJob):
     """Train Allen-Cahn with every row and every seed of a part."""
 
-    verb = "train"
-    function = "phasemill.pinns.train_runs:train"
     benchmark: ClassVar[str] = "allen_cahn"
-    model: ClassVar[str] = "runs_{part}.safetensors"
 
     allen_cahn: Runs
 

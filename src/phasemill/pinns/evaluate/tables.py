@@ -153,7 +153,8 @@ def answer(name: str, rows: Mapping[str, list[Trained]], costs: Mapping[str, Map
     if "dn_0.99" in rows and "fixed" in rows:
         term = "ic" if name != "poisson" else "bc"
         ratio = median(rows["fixed"], f"now_{term}") / median(rows["dn_0.99"], f"now_{term}")
-        sentence += f". DN 0.99 makes the {TERMS[term]} loss {ratio:.2g} times smaller"
+        change = f"{ratio:.2g} times smaller" if ratio >= 1 else f"{1 / ratio:.2g} times larger"
+        sentence += f". DN 0.99 makes the {TERMS[term]} loss {change}"
         more = 100 * (costs["dn_0.99"]["ratio"] - 1)
         sentence += f" and costs {more:.1f} % more time" if more > 0 else " and costs no more time than was measurable"
     return f"{sentence}."

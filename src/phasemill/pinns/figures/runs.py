@@ -91,7 +91,8 @@ def _delays(output: Path, curves: dict[str, Any], rows: list[str]) -> figures.En
         _plot(axes[0, int("corrected" in row)], row, curves[row], "error", color=colour)
     for ax, title in zip(axes[0], ("averages from 1", "with bias correction"), strict=True):
         ax.set(yscale="log", xlabel="epochs", title=title)
-        ax.legend(fontsize="x-small")
+        if ax.lines:
+            ax.legend(fontsize="x-small")
     axes[0, 0].set_ylabel("relative L2 error")
     return figures.entry(
         output, "delays", figure, "The delay of the average", "DN; one line for each seed. Compare the paper's Fig. 12."
