@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 TORCH = "2.13.0"
+EXTRAS = ("dev", "docs", "viz")
 LEFT_OUT = re.compile(r"(nvidia-|cuda-|triton|colorama|pyreadline|cffi|pycparser)|.*python_full_version >= '3\.1[45]'")
 
 
@@ -22,7 +23,8 @@ def main() -> None:
         constraints = Path(folder, "constraints.txt")
         constraints.write_text(f"torch=={TORCH}\n")
         command = [sys.executable, "-m", "uv", "pip", "compile", "--universal", "--fork-strategy", "fewest"]
-        command += ["--python-version", "3.11", "pyproject.toml", "--extra", "dev", "--constraint", str(constraints)]
+        command += ["--python-version", "3.11", "pyproject.toml", "--constraint", str(constraints)]
+        command += [word for extra in EXTRAS for word in ("--extra", extra)]
         command += ["--no-annotate", "--no-header", "--quiet"]
         lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     kept = [re.sub(r" ; python_full_version < '3\.1[45]'", "", line) for line in lines if not LEFT_OUT.match(line)]
