@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import dask.array
 import numpy as np
 import psutil
 import xarray as xr
@@ -245,6 +244,8 @@ def provenance(dataset: xr.Dataset) -> dict[str, Any]:
 
 def _blank(shape: list[int], dtype: str) -> Any:
     """A lazy array that takes no memory: only its shape and type reach the store."""
+    import dask.array  # half a second, which jobs that only read need not wait for
+
     return dask.array.zeros(shape, dtype=dtype, chunks=-1)
 
 

@@ -123,20 +123,23 @@ def balance(a: float, diagonal: float, driving: float, y: float) -> float:
 
 @kernel
 def relax(
-    y: Any, known: Any, neighbours: Any, near: float, constant: float, driving: float, diagonal: float
+    y: Any, cells: Any, known: Any, neighbours: Any, near: float, constant: float, driving: float, diagonal: float,
+    beyond: float,
 ) -> float:  # fmt: skip
-    """A projected Gauss-Seidel sweep of diagonal y = known + near around - constant + driving sqrt(y (1 - y)).
+    """A projected over-relaxed sweep of diagonal y = known + near around - constant + driving sqrt(y (1 - y)).
 
-    y and known are flat without ghosts, neighbours (cell, side) their periodic neighbours. Returns the largest change.
+    y and known are flat without ghosts, cells those that are visited, neighbours (cell, side) the periodic ones; each
+    goes `beyond` times the Gauss-Seidel way. Returns the largest change.
     """
     largest = 0.0
-    for cell in range(len(y)):
+    for cell in cells:
         around = 0.0
         for side in range(neighbours.shape[1]):
             around += y[neighbours[cell, side]]
         value = balance(known[cell] + near * around - constant, diagonal, driving, y[cell])
-        largest = max(largest, abs(value - y[cell]))
-        y[cell] = value
+        change = min(max(y[cell] + beyond * (value - y[cell]), 0.0), 1.0) - y[cell]
+        largest = max(largest, abs(change))
+        y[cell] += change
     return largest
 
 

@@ -21,6 +21,8 @@ Scheme = Literal["backward", "crank-nicolson"]
 
 CFL = 0.8
 """Default dt over the largest stable one."""
+OVER_RELAXATION = 1.65
+"""Of the implicit sweeps: 6 to 10 times fewer of them than with 1, at the benchmarks' intervals."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def integrate(
 
 
 def implicit(phi: NDArray[Any], dt: float, medium: Medium, scheme: Scheme, tolerance: float = 1e-10) -> Floats:
-    """One implicit step of the obstacle problem, solved by projected Gauss-Seidel sweeps.
+    """One implicit step of the obstacle problem, solved by projected over-relaxed sweeps.
 
     phi' = clip(phi + dt rate(phi')) (backward Euler) or with the mean of the rates of both ends (Crank-Nicolson), where
     the rate of the known end is zero in pinned cells. This is what a network that minimises the incremental energy
@@ -119,14 +121,22 @@ def implicit(phi: NDArray[Any], dt: float, medium: Medium, scheme: Scheme, toler
     if not 0 < dt < inf:
         raise InputError(f"an implicit step of {dt:g} cannot be taken: give a positive time")
     theta = {"backward": 1.0, "crank-nicolson": 0.5}[scheme]
-    known = phi + (1 - theta) * dt * pinned_rate(phi, medium)
+    known = (phi + (1 - theta) * dt * pinned_rate(phi, medium)).ravel()
     near, reaction = theta * dt * medium.mu * medium.sigma / medium.dx**2, theta * dt * medium.reaction
     diagonal = 1 + 2 * phi.ndim * near - 2 * reaction
-    driving = theta * dt * medium.driving
+    numbers = (near, reaction, theta * dt * medium.driving, diagonal)
     found, sides = phi.astype(np.float64).ravel(), kernels.neighbours(phi.shape)
-    for _ in range(100_000):
-        if kernels.relax(found, known.ravel(), sides, near, reaction, driving, diagonal) < tolerance:
+    everywhere = np.arange(found.size)
+    beyond = 1.0 if medium.driving else OVER_RELAXATION  # with a driving force a step may have two stable roots
+    for _ in range(1000):
+        # bulk cells stay pinned: sweeps over all of them only find those that the interface has reached
+        if kernels.relax(found, everywhere, known, sides, *numbers, 1.0) < tolerance:
             return found.reshape(phi.shape)
+        free = (found > 0) & (found < 1)
+        near_by = np.flatnonzero(free | free[sides].any(axis=1))
+        for _ in range(100):
+            if kernels.relax(found, near_by, known, sides, *numbers, beyond) < tolerance:
+                break
     raise InputError(f"the implicit step of {dt:g} did not converge: take a shorter one")
 
 
