@@ -4,12 +4,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake
 
-.PHONY: install run smoke test test-fast dry-run check bench lock schema clean help
+.PHONY: install doctor run smoke test test-fast dry-run check faults bench docs docs-serve lock schema clean help
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/ready ## only the environment, in .venv
+
+doctor: $(VENV)/ready ## can a run start here, and how long would each target take
+	@$(BIN)/python -m phasemill doctor
 
 run: $(VENV)/ready ## simulate, train, evaluate and report at scale laptop
 	@$(BIN)/python workflow/unlock.py
@@ -25,15 +28,25 @@ test: $(VENV)/ready ## every test (Slurm and browser tests only where those are 
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/ready ## under two minutes: units, configuration, dry runs
-	$(BIN)/python -m pytest -m "not physics and not workflow and not slurm and not browser and not performance"
+	$(BIN)/python -m pytest -m "not physics and not workflow and not faults and not slurm and not browser and not performance"
+
+faults: $(VENV)/ready ## at least 50 kills, in every stage of the four wings (over an hour)
+	PHASEMILL_FAULTS=56 $(BIN)/python -m pytest -s --timeout 7200 tests/faults/test_kills.py
 
 bench: $(VENV)/ready ## speed as ratios against peers (installs py-pde and DeepXDE) -> results/performance.json
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[peers]'
 	$(BIN)/python -m pytest -m performance -s tests/performance
+	$(BIN)/python -m phasemill performance results/performance.json --output results/performance.html
+
+docs: $(VENV)/ready ## the manual, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: $(VENV)/ready ## the manual while you write it, on port 8000
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 check: $(VENV)/ready ## formats, lints, types
-	$(BIN)/ruff format --check src tests workflow
-	$(BIN)/ruff check src tests workflow
+	$(BIN)/ruff format --check src tests workflow docs
+	$(BIN)/ruff check src tests workflow docs
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(SNAKEMAKE) --lint

@@ -11,9 +11,13 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/spinodal.smk"
-include: "workflow/rules/grains.smk"
-include: "workflow/rules/pinns.smk"
-include: "workflow/rules/transport.smk"
+
+
+# one file of rules per wing
+for wing in settings.WINGS:
+
+    include: f"workflow/rules/{wing}.smk"
+
+
 include: "workflow/rules/report.smk"
 include: "workflow/rules/targets.smk"

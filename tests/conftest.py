@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+
+from phasemill import config
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = str(Path(sys.executable).with_name("snakemake"))
 
-FOLDER_MARKS = ("physics", "workflow", "slurm", "browser", "performance")
+FOLDER_MARKS = ("physics", "workflow", "faults", "slurm", "browser", "performance")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,12 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
-    """The shipped configuration, as parsed YAML, free to be changed."""
+    """The shipped configuration, its files joined, free to be changed."""
     return copy.deepcopy(_shipped())
 
 
 def _shipped() -> dict[str, Any]:
-    return dict(yaml.safe_load((ROOT / "config" / "config.yaml").read_text()))
+    return config.read_yaml(ROOT / "config" / "config.yaml")
 
 
 def copy_checkout(target: Path) -> Path:

@@ -1,38 +1,47 @@
 """The configuration: one pydantic model that checks it, explains it (JSON schema) and hands each job its part.
 
 A value stands either in a wing's common block (`transport:`) or, when it differs between the scales, in
-`scales.<scale>.transport`; never in both, so no value can be silently overridden by another one.
+`scales.<scale>.transport`; never in both, so no value can be silently overridden by another one. Both stand in the
+wing's own file, `config/transport.yaml`; what all wings share stands in `config/config.yaml`.
 Only the Snakefile and the command line read configuration files; jobs get their part as JSON (`--spec`).
+
+A folder of the package is a wing where it has a `config` with a `WING`; nothing else names the wings.
 """
 
 from __future__ import annotations
 
 import copy
+import importlib
+import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, create_model, field_validator
 
-from phasemill.core.blocks import Block, Count, Job
+from phasemill.core.blocks import Block, Count, Job, Wing
 from phasemill.core.errors import InputError, unknown
-from phasemill.grains import config as grains
-from phasemill.pinns import config as pinns
-from phasemill.spinodal import config as spinodal
-from phasemill.transport import config as transport
 
 SCALES = ("smoke", "laptop", "paper")
 DEFAULT_SCALE: Literal["laptop"] = "laptop"
 
-# A new wing adds its jobs here and its block to `Scale`.
-WINGS = {"spinodal": spinodal.JOBS, "grains": grains.JOBS, "pinns": pinns.JOBS, "transport": transport.JOBS}
+_SHORT = reprlib.Repr()  # a value in an error: YAML's aliases make endless ones from a few lines
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80
 
-JOBS: dict[str, type[Job]] = {name: job for jobs in WINGS.values() for name, job in jobs.items()}
-WING_OF = {name: wing for wing, jobs in WINGS.items() for name in jobs}
 
-GRAIN_CASES = [f"grain_{case}" for case in grains.CASES]
-TRANSFER_ROUTES = grains.ROUTES
+def _wings() -> dict[str, Wing]:
+    """The wings that are there, in their places."""
+    package = Path(__file__).parent
+    configs = [*package.glob("*/config.py"), *package.glob("*/config/__init__.py")]
+    names = sorted(path.relative_to(package).parts[0] for path in configs)
+    found = {name: importlib.import_module(f"phasemill.{name}.config").WING for name in names}
+    return dict(sorted(found.items(), key=lambda item: item[1].place))
+
+
+WINGS = _wings()
+JOBS: dict[str, type[Job]] = {name: job for wing in WINGS.values() for name, job in wing.jobs.items()}
+WING_OF = {name: wing for wing in WINGS for name in WINGS[wing].jobs}
 
 # Every evaluation is a benchmark: a named target, a folder results/{scale}/{wing}/{benchmark}/ and a page.
 BENCHMARKS = {name: WING_OF[name] for name, job in JOBS.items() if job.verb == "evaluate"}
@@ -50,13 +59,13 @@ class ConfigError(InputError):
     """All problems of a configuration, one per line, each with its dotted path."""
 
 
-class Scale(Block):
-    """Everything that one scale decides."""
+_BLOCKS: dict[str, Any] = {name: (wing.block, ...) for name, wing in WINGS.items()}
+_Wings = create_model("_Wings", __base__=Block, **_BLOCKS)
 
-    spinodal: spinodal.Spinodal
-    grains: grains.Grains
-    pinns: pinns.Pinns
-    transport: transport.Transport
+
+class Scale(_Wings):  # type: ignore[valid-type, misc]  # its fields are the wings that are there
+    """Everything that one scale decides: the block of each wing, and how long its benchmarks take."""
+
     minutes: dict[str, Count] = Field(description="Slurm run time per benchmark, first attempt")
 
     @field_validator("minutes")
@@ -120,18 +129,38 @@ class Config(Block):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The keys of a YAML file; an empty one has none.
+    """The keys of a configuration file, over those of config.yaml and of the wings' files, as Snakemake joins them.
+
+    These stand beside it, or in the folder `config` for a file of your own elsewhere.
 
     Raises
     ------
     InputError
         One sentence that names the file.
     """
+    folder = path.parent if (path.parent / "config.yaml").is_file() else Path("config")
+    shipped = [folder / f"{name}.yaml" for name in ("config", *WINGS)]
+    joined: dict[str, Any] = {}
+    for file in [*(file for file in shipped if file.is_file() and file != path), path]:
+        _update(joined, _keys(file))
+    return joined
+
+
+def _update(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _update(tree[key], value)
+        else:
+            tree[key] = value
+
+
+def _keys(path: Path) -> dict[str, Any]:
+    """The keys of one file; an empty one has none."""
     try:
         content = yaml.safe_load(path.read_text()) or {}
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); name one with --configfile") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no keys; see config/config.yaml")
@@ -140,7 +169,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def read_site(path: Path) -> dict[str, Any]:
     """The settings of a site: the key `slurm` alone, so that results never depend on this file."""
-    content = read_yaml(path) if path.exists() else {}
+    content = _keys(path) if path.exists() else {}
     if strange := [key for key in content if key != "slurm"]:
         raise InputError(f"{path}: {unknown(str(strange[0]), ['slurm'])} (others belong into config/config.yaml)")
     return content
@@ -213,7 +242,7 @@ def _explain(error: ValidationError, own: Mapping[str, Any]) -> Iterator[str]:
         else:
             text = problem["msg"].removeprefix("Value error, ")
             if not isinstance(problem["input"], dict | BaseModel):
-                text += f" (got {problem['input']!r})"
+                text += f" (got {_SHORT.repr(problem['input'])})"
         yield f"{'.'.join(location)}: {text}"
 
 
@@ -242,7 +271,8 @@ def _siblings(location: tuple[int | str, ...]) -> list[str]:
 
 def _message(problems: list[str]) -> str:
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-    head = f"{count} in the configuration (config/config.yaml with --configfile, --config and config/site.yaml):"
+    sources = "config/config.yaml with the wings' files, --configfile, --config and config/site.yaml"
+    head = f"{count} in the configuration ({sources}):"
     return "\n".join([head, *(f"  {problem}" for problem in problems)])
 
 
@@ -260,8 +290,7 @@ def schema() -> dict[str, Any]:
     """JSON schema of the configuration file, for editors; made from the model."""
     full = Config.model_json_schema()
     properties = full["properties"]
-    for wing in WINGS:
-        properties[wing] = {"$ref": f"#/$defs/{wing.capitalize()}"}
+    properties |= {wing: full["$defs"]["Scale"]["properties"][wing] for wing in WINGS}
     properties["run"] = {"anyOf": [{"const": "all"}, properties["run"]], "description": "benchmarks of `all`"}
     for definition in [full, *full["$defs"].values()]:
         definition.pop("required", None)  # a key may stand in the common block or in the scales

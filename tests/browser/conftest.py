@@ -14,6 +14,9 @@ from selenium.webdriver.chrome.service import Service
 from phasemill.core import figures
 from phasemill.core.files import write_json
 from phasemill.report import claims, page
+from phasemill.report.index import write_index
+from phasemill.report.summary import summarise
+from tests.unit.predictions import coordinates, variables, write_store
 
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
 
@@ -55,7 +58,8 @@ def sample_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _write_inputs(folders[1], "<script>alert(1)</script> & " + "unbreakable" * 30, np.random.default_rng(2))
     for folder in folders:
         page.write_benchmark_page(folder)
-    page.write_index(folders, scale / "index.html", "laptop")
+    summarise(folders, scale / "summary.json", "laptop")
+    write_index(folders, scale / "index.html", "laptop")
     return scale
 
 
@@ -105,6 +109,7 @@ def _write_inputs(folder: Path, title: str, random: np.random.Generator) -> None
     listed = [{"file": f"{name}.svg", "title": t, "caption": c} for name, (_, t, c) in drawn.items()]
     write_json(folder / "figures.json", listed)
 
+    write_store(folder / "fields.zarr", variables(), coordinates())
     values = dict.fromkeys(claims.load().claims)
     values |= {
         "transport.zero_shot.mae": 2.1e-7,

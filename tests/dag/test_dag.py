@@ -17,7 +17,7 @@ import yaml
 from snakemake.cli import args_to_api, parse_args
 
 from phasemill import config
-from tests.conftest import ROOT, snakemake
+from tests.conftest import ROOT, copy_checkout, snakemake
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 TARGETS = ["all", "truth", "models", *config.TARGETS]
@@ -116,7 +116,7 @@ def test_run_selects_benchmarks(clone):
 @pytest.mark.parametrize(("words", "scale"), [([], "laptop"), (["--configfile", "config/smoke.yaml"], "smoke")])
 def test_the_scale_is_printed(clone, words, scale):
     done = snakemake(clone, "-n", "-c1", "all", *words)
-    assert f"phasemill: scale {scale}, benchmarks: " in done.stdout
+    assert f"phasemill: scale {scale}, all benchmarks" in done.stdout
     assert f"results/{scale}/index.html" in done.stdout
 
 
@@ -203,6 +203,34 @@ def test_a_bad_configuration_stops_before_anything_starts(clone, words, sentence
     assert done.returncode == 1
     assert sentence in done.stdout
     assert "Traceback" not in done.stdout
+
+
+# ---- a new wing
+
+GUIDE = (ROOT / "docs" / "how-to" / "add-a-system.md").read_text()
+
+
+def add_the_wing_of_the_guide(folder: Path) -> set[str]:
+    """Write the files of the guide into a clone whose folders are its own; returns their names."""
+    files = dict(re.findall(r'^```\w+ title="(.+?)"\n(.*?)^```', GUIDE, re.MULTILINE | re.DOTALL))
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content)
+    return set(files)
+
+
+def test_a_new_wing_is_one_folder_one_rules_file_and_one_config_block(tmp_path):
+    copy_checkout(tmp_path)
+    places = {"config/fronts.yaml", "workflow/rules/fronts.smk", "src/phasemill/fronts"}
+    names = add_the_wing_of_the_guide(tmp_path)
+    assert {name if name in places else str(Path(name).parent) for name in names} == places
+    done = snakemake(tmp_path, "-c1", "fronts", "--config", "scale=smoke")
+    assert "rule fronts_rate_evaluate" in done.stdout
+    page = (tmp_path / "results/smoke/fronts/fronts_rate/report.html").read_text()
+    assert "Fisher (1937)" in page
+    assert "fronts_rate" in jobs(snakemake(tmp_path, "-n", "-c1", "all", "fronts_rate").stdout)
+    told = snakemake(tmp_path, "-n", "fronts", "--config", "fronts={'videos': {'rte': 1}}", check=False).stdout
+    assert "fronts.videos.rte: unknown key 'rte'; did you mean 'rate'?" in told
 
 
 # ---- checks of form

@@ -1,36 +1,132 @@
-"""`compare`: time ours and a peer in one run and keep the ratio in results/performance.json."""
+"""Speed on one core, ours and a peer's in turn in one run -> results/performance.json, which `make bench` makes a page.
+
+`compare` keeps a ratio, `limit` a fraction of what the core can do at most, `keep` any other numbers.
+"""
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
+import platform
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
+import numpy as np
 import pytest
 
 from phasemill.core.files import read_json, write_json
+from phasemill.core.machine import bandwidth, multiply_adds
+from phasemill.core.provenance import git_state, versions
 
 Compare = Callable[[str, Callable[[], object], Callable[[], object], int], float]
+Keep = Callable[..., None]
+
+PEERS = ("py-pde", "exponax", "jax", "deepxde")
+WORKING_SETS = {"24 kB": 24_000, "512 kB": 512_000, "8 MB": 8_000_000, "256 MB": 256_000_000}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_core() -> None:
+    """Pinned before numba, torch or jax count the cores."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+@pytest.fixture(scope="session")
+def path(pytestconfig: pytest.Config, one_core: None) -> Path:
+    """The file with the machine's own entry: what it is, and what one core of it can do."""
+    path = pytestconfig.rootpath / "results" / "performance.json"
+    commit, dirty = git_state()
+    peers = {name: importlib.metadata.version(name) for name in PEERS if _installed(name)}
+    _write(path, "machine", {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "versions": versions() | peers,
+        "multiply_adds_per_second": {kind: _rounded(multiply_adds(np.dtype(kind))) for kind in ("float32", "float64")},
+        "bytes_per_second": {name: _rounded(bandwidth(size)) for name, size in WORKING_SETS.items()},
+    })  # fmt: skip
+    return path
 
 
 @pytest.fixture
-def compare(pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]) -> Compare:
-    """compare(key, ours, peer, rounds): how many times faster `ours` is, from the fastest of interleaved rounds."""
-    path = pytestconfig.rootpath / "results" / "performance.json"
+def keep(path: Path, capsys: pytest.CaptureFixture[str]) -> Keep:
+    """keep(key, section="others", **entry): into results/performance.json, and printed."""
+
+    def run(key: str, section: str = "others", **entry: Any) -> None:
+        rounded = {name: _rounded(value) if isinstance(value, float) else value for name, value in entry.items()}
+        _write(path, section, {key: rounded})
+        with capsys.disabled():
+            print(f"\n{key}: " + ", ".join(f"{name} {value}" for name, value in rounded.items()))
+
+    return run
+
+
+@pytest.fixture
+def compare(keep: Keep) -> Compare:
+    """compare("WING SUBJECT against PEER", ours, peer, rounds): how many times faster `ours` is.
+
+    From the fastest of `rounds` interleaved rounds, on the clock.
+    """
 
     def run(key: str, ours: Callable[[], object], peer: Callable[[], object], rounds: int) -> float:
+        assert " against " in key
         times = [(_milliseconds(ours), _milliseconds(peer)) for _ in range(rounds)]
-        entry = {}
-        for name, column in zip(("ours", "peer"), zip(*times, strict=True), strict=True):
-            entry |= {f"{name}_ms_min": _rounded(min(column)), f"{name}_ms_median": _rounded(median(column))}
-        ratio = entry["peer_ms_min"] / entry["ours_ms_min"]
-        entry |= {"ratio": round(ratio, 1), "rounds": rounds}
-        write_json(path, {**(read_json(path) if path.exists() else {}), key: entry})
-        with capsys.disabled():
-            print(f"\n{key}: {ratio:.1f}x ({entry['ours_ms_min']} ms against {entry['peer_ms_min']} ms)")
+        mine, others = zip(*times, strict=True)
+        ratio = min(others) / min(mine)
+        keep(
+            key, "comparisons", ratio=ratio, ours_ms_min=min(mine), ours_ms_median=median(mine),
+            peer_ms_min=min(others), peer_ms_median=median(others), rounds=rounds,
+        )  # fmt: skip
         return ratio
 
     return run
+
+
+@pytest.fixture
+def limit(keep: Keep) -> Callable[..., float]:
+    """limit(key, run, count=, operations=, moved=, working_set=, dtype=): the fraction of the core's limit.
+
+    Each of `count` units of `run` takes `operations` multiply-adds and moves `moved` bytes, out of a working set of so
+    many; no run is faster than the longer of the two. CPU time, the least of 20 runs.
+    """
+
+    def measure(
+        key: str,
+        run: Callable[[], object],
+        *,
+        count: float,
+        operations: float,
+        moved: float,
+        working_set: int,
+        dtype: Any,
+    ) -> float:
+        bounds = {
+            "arithmetic": 1e9 * operations / multiply_adds(dtype),
+            "memory": 1e9 * moved / bandwidth(working_set, dtype),
+        }
+        run()
+        taken = 1e6 * min(_milliseconds(run) for _ in range(20)) / count
+        bound = max(bounds, key=lambda name: bounds[name])
+        fraction = bounds[bound] / taken
+        keep(
+            key, "limits", fraction=fraction, limit=bound, ours_ns=taken,
+            arithmetic_ns=bounds["arithmetic"], memory_ns=bounds["memory"],
+        )  # fmt: skip
+        return fraction
+
+    return measure
+
+
+def _write(path: Path, section: str, entries: dict[str, Any]) -> None:
+    content = read_json(path) if path.exists() else {}
+    write_json(path, content | {section: content.get(section, {}) | entries})
 
 
 def _rounded(value: float) -> float:
@@ -42,3 +138,14 @@ def _milliseconds(function: Callable[[], object]) -> float:
     start = perf_counter()
     function()
     return 1e3 * (perf_counter() - start)
+
+
+def _installed(name: str) -> bool:
+    return any(importlib.metadata.distributions(name=name))
+
+
+def _processor() -> str:
+    """Its name where Linux tells it."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -11,7 +11,6 @@ import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
-from phasemill.core.files import read_json, write_json
 from phasemill.grains.initial import disc, one_hot, published_disc, voronoi
 from phasemill.grains.physics import Floats, Medium
 from phasemill.grains.polycrystal import Polycrystal
@@ -77,7 +76,7 @@ def test_two_phases_against_equation_2(compare: Callable[..., float]) -> None:
     assert compare(key, lambda: ours.advance(STEPS * DT), lambda: all_phases(both, medium), 20) >= 100
 
 
-def test_many_grains_cost_their_interfaces(pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_grains_cost_their_interfaces(keep: Callable[..., None]) -> None:
     """A step costs the same per cell visited with 10, 30 and 100 grains, and with 10 in a store of 100."""
     rng, side = np.random.default_rng(0), 128
     labels = {count: voronoi(rng, (side, side), count) for count in (10, 30, 100)}
@@ -93,11 +92,7 @@ def test_many_grains_cost_their_interfaces(pytestconfig: pytest.Config, capsys: 
     cost = {name: round(median(column), 1) for name, column in taken.items()}
     visits = {name: len(box.active) for name, box in boxes.items()}
     key = f"grains, many phases, {side}^2: ns per step and cell visited, cells visited"
-    path = pytestconfig.rootpath / "results" / "performance.json"
-    entry = {name: [cost[name], visits[name]] for name in boxes}
-    write_json(path, {**(read_json(path) if path.exists() else {}), key: entry})
-    with capsys.disabled():
-        print(f"\n{key}: {entry}")
+    keep(key, **{name: [cost[name], visits[name]] for name in boxes})
     assert max(cost.values()) < 1.8 * min(cost.values())
     assert visits["10 grains"] == visits["10 grains of 100"] < visits["30 grains"] / 1.4 < visits["100 grains"] / 1.4
 

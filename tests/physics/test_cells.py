@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from phasemill import config
-from phasemill.core.weights import read_card
+from phasemill.core.model_files import read_card
 from phasemill.grains import train_cells, train_march
 from phasemill.grains.config.cells import Arm, Cells, CellsJob, CellsNetworksJob
 from phasemill.grains.config.data import TruthJob

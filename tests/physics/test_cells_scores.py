@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from phasemill.config import JOBS
-from phasemill.core.weights import save_model
+from phasemill.core.model_files import save_model
 from phasemill.grains import train_cells
 from phasemill.grains.config.cells import Arm, Cells, CellsJob
 from phasemill.grains.config.data import Case

@@ -12,7 +12,7 @@ import pytest
 from phasemill.core import recorded, store
 from phasemill.core.errors import InputError
 from phasemill.core.files import read_json, write_json
-from phasemill.core.weights import save_model
+from phasemill.core.model_files import save_model
 from phasemill.report import claims
 from phasemill.spinodal import long_dataset
 from phasemill.spinodal.config.data import Medium as GridMedium

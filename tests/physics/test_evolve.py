@@ -11,13 +11,13 @@ import pytest
 
 from phasemill import spinodal
 from phasemill.core.errors import InputError
-from phasemill.core.weights import save_model
+from phasemill.core.model_files import save_model
 from phasemill.spinodal.evolution import interface_area
 from phasemill.spinodal.forecast import prepare
 from phasemill.spinodal.initial import perlin_mixture
 from phasemill.spinodal.library import Surrogate, load_model
 from phasemill.spinodal.physics import Medium, free_energy, profile
-from phasemill.spinodal.rollout import predict
+from phasemill.spinodal.rollout import predict_at
 from tests.mixtures import MEDIUM, card, small_network
 
 pytestmark = pytest.mark.physics
@@ -106,7 +106,7 @@ def network(path: Path) -> Surrogate:
 def test_the_network_is_its_own_roll_out(path: Path, network: Surrogate) -> None:
     """With the medium of the training: every second cell, every second step."""
     result = spinodal.evolve(MIXTURE, until=3.0, every=1.0, mobility=2.0, solver="network", model=path)
-    frames = predict(network, MIXTURE[None, ::2, ::2, ::2].astype(np.float32), 6)[0]
+    frames = predict_at(network.step, MIXTURE[None, ::2, ::2, ::2].astype(np.float32), range(7))[0]
     np.testing.assert_array_equal(result.phi, frames[::2])
     np.testing.assert_allclose(result.time, [0, 1, 2, 3])
     assert result.attrs["dx"] == 2.0

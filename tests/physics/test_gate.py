@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from phasemill.core.errors import InputError
-from phasemill.core.weights import save_model
+from phasemill.core.model_files import save_model
 from phasemill.grains.gate import gate, share
 
 pytestmark = pytest.mark.physics

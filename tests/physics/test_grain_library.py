@@ -13,7 +13,7 @@ from torch import nn
 
 from phasemill import config
 from phasemill.core.errors import InputError
-from phasemill.core.weights import read_card, save_model
+from phasemill.core.model_files import read_card, save_model
 from phasemill.grains import library, train_polycrystal
 from phasemill.grains.config.learned import StepperJob
 from phasemill.grains.config.polycrystal import PolycrystalStepperJob

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from phasemill import config
 from phasemill.core import loop, store
 from phasemill.core.errors import InputError
+from phasemill.core.model_files import read_card, save_model
 from phasemill.core.run import Interrupted
-from phasemill.core.weights import read_card
 from phasemill.grains import train_march, train_stepper, train_transfer
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.transfer import Stage, StageJob, check_chain
@@ -199,7 +199,7 @@ def test_the_last_stage_begins_with_what_the_one_before_has_made(tmp_path: Path)
     assert {Arm("whole", 0.1, 0).name, Arm("whole", 0.1, 0).march} <= names
     torch.nn.init.ones_(made["march_transfer_0_0"].weights)
     path = tmp_path / "pair.safetensors"
-    train_transfer.save_model(path, made, {"provenance": {}})
+    save_model(path, made, {"provenance": {}})
     (arm,) = plan(many.settings)
     assert torch.equal(parent_march([path], many, arm), torch.ones_like(made["march_transfer_0_0"].weights[0]))
     with pytest.raises(InputError, match="no network march_transfer_20_0; give the files of the parent"):

@@ -12,9 +12,9 @@ import torch
 from phasemill import config
 from phasemill.core import store
 from phasemill.core.errors import InputError
+from phasemill.core.model_files import load_model
 from phasemill.core.run import Interrupted
 from phasemill.core.statistics import write_statistics
-from phasemill.core.weights import load_model
 from phasemill.grains import library, train_march, train_stepper
 from phasemill.grains.config.learned import MarchJob, StepperJob
 from phasemill.grains.dataset import interval_length, medium_of, simulate
@@ -89,7 +89,7 @@ def test_the_gate(tmp_path: Path) -> None:
     run = card["runs"]["published_0"]
     run["residual"] = run["still"]
     card["spec"]["shrink_64_learn"]["gate"] = 0.9
-    from phasemill.core.weights import save_model
+    from phasemill.core.model_files import save_model
 
     save_model(model, networks, card)
     with pytest.raises(InputError, match=r"has 1 times the residual of no motion, above the gate 0\.9"):

@@ -10,13 +10,15 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import norm
 
-from phasemill.pinns import reference
-from phasemill.pinns.config.inverse import Inverse, Unknown
+from phasemill import config
+from phasemill.pinns import dataset, reference, train_inverse
+from phasemill.pinns.config.inverse import Inverse, InverseNetworksJob, Unknown
 from phasemill.pinns.inverse import Samples, Unknowns, find, sample, slopes, uncertainty
 from phasemill.pinns.physics import AllenCahn, Burgers, Equation
 from phasemill.pinns.train_inverse import solution
 
 pytestmark = pytest.mark.physics
+ROOT = Path(__file__).parents[2]
 
 SMALL: dict[str, dict[str, Any]] = {
     "burgers": {"guess": {"viscosity": 0.05}},
@@ -113,6 +115,41 @@ def test_intervals_are_as_wide_as_the_scatter_over_noise(tmp_path: Path) -> None
     assert len(scores) >= 8
     scatter = np.median(np.abs(scores)) / norm.ppf(0.75)  # one draw far out does not count
     assert 0.4 < scatter < 1.7
+
+
+def test_checkpoints_of_an_inverse_problem_depend_on_that_problem_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smoke = config.load(config.read_yaml(ROOT / "config" / "config.yaml") | {"scale": "smoke"})
+    job: Any = InverseNetworksJob.model_validate_json(smoke.spec("pinn_inverse_networks", "smoke"))
+    truth: Any = config.JOBS["burgers_truth"].model_validate_json(smoke.spec("burgers_truth", "smoke"))
+    dataset.burgers(truth, tmp_path / "truth.zarr")
+    keys: dict[str, str] = {}
+
+    def found(problem: Unknowns, settings: Inverse, place: Path, key: str, label: str) -> Any:
+        keys[label] = key
+        x = problem.x.detach().numpy().copy()
+        return x, [{"step": 1, "seconds": 0.0, "loss": 1.0, **problem.coefficients(x)}]
+
+    monkeypatch.setattr(train_inverse, "find", found)
+    monkeypatch.setattr(train_inverse, "uncertainty", lambda *_: np.zeros(2))
+    monkeypatch.setattr(train_inverse, "POINTS", 64)
+
+    def keys_of(**changes: Any) -> dict[str, str]:
+        keys.clear()
+        settings = job.inverse.model_copy(update=changes)
+        options: Any = {"checkpoints": tmp_path, "history": tmp_path / "h.csv", "threads": 1, "device": "cpu"}
+        train_inverse.train(
+            job.model_copy(update={"inverse": settings}), tmp_path / "truth.zarr", tmp_path / "x.safetensors", **options
+        )
+        return keys.copy()
+
+    first, other = keys_of(seeds=1), job.inverse.allen_cahn.model_copy(update={"width": 5})
+    more, changed, noisy = keys_of(seeds=2, allen_cahn=other), keys_of(seeds=1, beta=0.5), keys_of(seeds=1, noise=0.5)
+    assert set(more) > set(first) == {"burgers_0", "allen_cahn_0"}
+    assert more["burgers_0"] == first["burgers_0"]
+    assert more["allen_cahn_0"] != first["allen_cahn_0"]
+    assert len({first["burgers_0"], more["burgers_1"], changed["burgers_0"], noisy["burgers_0"]}) == 4
 
 
 def test_scattered_values_are_those_of_the_solution() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from phasemill import config
 from phasemill.core import store
-from phasemill.core.weights import load_model
+from phasemill.core.model_files import load_model
 from phasemill.grains import polycrystal_dataset, train_polycrystal
 from phasemill.grains.config.polycrystal import PolycrystalStepperJob, PolycrystalTruthJob
 from phasemill.grains.evaluate.polycrystal import predict, score

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from phasemill.core import loop, store
 from phasemill.core.errors import InputError
-from phasemill.core.weights import read_card
+from phasemill.core.model_files import read_card
 from phasemill.grains import library, train_polycrystal
 from phasemill.grains.config.learned import Recurrent
 from phasemill.grains.config.polycrystal import Crystals, Polycrystals, PolycrystalStepperJob, PolycrystalTruthJob
@@ -148,7 +148,7 @@ def test_windows_begin_along_a_roll_out_that_grows() -> None:
 def test_the_energy_falls(tmp_path: Path) -> None:
     """From no motion, along roll-outs of a polycrystal in any orientation."""
     network, crystals = Stepper("gru", 4), Crystals(seeds=1, steps=40, settling=1, length=3)
-    place: dict[str, Any] = {"checkpoints": tmp_path, "key": "toy".ljust(16, "_"), "history": tmp_path / "toy.csv"}
+    place: dict[str, Any] = {"checkpoints": tmp_path, "key": "toy".ljust(16, "_")}
     before = energy(network, STARTS, 3)
     result = fit(network, STARTS, PHASES, RECURRENT, crystals, 1, "toy", place)
     assert energy(network, STARTS, 3) < before

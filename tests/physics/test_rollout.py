@@ -12,14 +12,15 @@ import torch
 import xarray as xr
 
 from phasemill.core.errors import InputError
-from phasemill.core.weights import save_model
+from phasemill.core.model_files import save_model
 from phasemill.report import claims
 from phasemill.spinodal import dataset, extrapolation, library
 from phasemill.spinodal.config.data import HeldOutJob, Medium
 from phasemill.spinodal.config.rollout import LargeJob, RolloutJob, ShapesDataJob, ShapesJob, SizeJob
 from phasemill.spinodal.evaluate import floors, solver_checks
 from phasemill.spinodal.evaluate.beyond import against_held_out
-from phasemill.spinodal.evaluate.contest import Run, from_what_is_seen, gather, known
+from phasemill.spinodal.evaluate.contest import Run, from_what_is_seen, gather
+from phasemill.spinodal.evaluate.numbers import known
 from phasemill.spinodal.evaluate.rollout import coarse_differences, rollout
 from phasemill.spinodal.evaluate.shapes import shapes
 from phasemill.spinodal.evaluate.size import cost_slope, size

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from phasemill.core import machine, store
 from phasemill.core.files import write_json
-from phasemill.core.weights import save_model
+from phasemill.core.model_files import save_model
 from phasemill.report import claims
 from phasemill.spinodal import dataset, physics
 from phasemill.spinodal.config.data import HeldOutJob
@@ -28,7 +28,7 @@ from phasemill.spinodal.figures.speed import speed as draw
 from phasemill.spinodal.initial import perlin_mixture
 from phasemill.spinodal.library import BUILDERS, load_model
 from phasemill.spinodal.physics import Medium
-from phasemill.spinodal.rollout import predict, refine
+from phasemill.spinodal.rollout import predict_at, refine
 from phasemill.spinodal.solver import Rkl2
 from phasemill.spinodal.stride_network import prepared, strided
 from tests.mixtures import MEDIUM
@@ -73,7 +73,7 @@ def test_rolls_are_euler_steps() -> None:
 
 def test_network_marches_are_its_roll_out(models: dict[str, str]) -> None:
     model = load_model(models["features"])
-    expected = predict(model, PHI[None, ::2, ::2, ::2].astype(np.float32), 3)[0]
+    expected = predict_at(model.step, PHI[None, ::2, ::2, ::2].astype(np.float32), range(4))[0]
     march, on_device = NetworkMarch(PHI, model), DeviceMarch(PHI, load_model(models["features"]), "cpu")
     for duration, frame in ((0.5, expected[1]), (1.0, expected[3])):
         march.advance(duration)

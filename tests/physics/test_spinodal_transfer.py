@@ -11,8 +11,8 @@ import torch
 
 from phasemill.core import store
 from phasemill.core.errors import InputError
+from phasemill.core.model_files import load_model
 from phasemill.core.seeds import branch
-from phasemill.core.weights import load_model
 from phasemill.spinodal import train_transfer, train_variants
 from phasemill.spinodal.config.data import CahnHilliardJob, Medium, Mixtures, Training
 from phasemill.spinodal.config.learned import Curriculum, Network
@@ -21,7 +21,7 @@ from phasemill.spinodal.config.variants import ARMS, Variants, VariantsJob
 from phasemill.spinodal.dataset import draw
 from phasemill.spinodal.dataset import simulate as simulate_boxes
 from phasemill.spinodal.evaluate import ablation_claims, transfer_claims
-from phasemill.spinodal.evaluate.ablation_tables import interval
+from phasemill.spinodal.evaluate.numbers import interval
 from phasemill.spinodal.evaluate.transfer import load_shipped
 from phasemill.spinodal.physics import Medium as Constants
 from phasemill.spinodal.solver import integrate

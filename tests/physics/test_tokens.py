@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from phasemill.core import metrics, store
-from phasemill.core.weights import load_model
+from phasemill.core.errors import InputError
 from phasemill.transport import dataset
 from phasemill.transport.config.learned import Schedule, Tokens, TokensJob
 from phasemill.transport.config.videos import VoronoiHeat, VoronoiHeatJob
 from phasemill.transport.tokens import diffusion_unit, estimators, frame_tokens
-from phasemill.transport.train_tokens import thin, train
+from phasemill.transport.train import load_trained
+from phasemill.transport.train_tokens import train
 
 pytestmark = pytest.mark.physics
 
@@ -36,10 +37,12 @@ def test_learns_kappa_without_labels(tmp_path: Path) -> None:
     job, model = TokensJob(seed=1, tokens=SETTINGS), tmp_path / "tokens.safetensors"
     train(job, tmp_path / "heat.zarr", model, checkpoints=tmp_path, history=tmp_path / "history.csv", device="cpu")
     models = estimators(SETTINGS, seed=0).eval()
-    load_model(model, models)
-
     source = store.open_dataset(tmp_path / "heat.zarr")
-    stride = thin(source, SETTINGS.spectral.frames)
+    load_trained(model, models, source)
+    with pytest.raises(InputError, match=r"tokens\.safetensors was trained on other data than the given"):
+        load_trained(model, models, source.assign_attrs(digest="another"))
+
+    stride = dataset.thinning(source, SETTINGS.spectral.frames)
     rows = list(dataset.rows(source, "test", stride))
     seen = torch.from_numpy(np.stack([frame_tokens(row.frames[:: row.direction]) for row in rows]))
     with torch.no_grad():

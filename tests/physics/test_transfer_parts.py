@@ -13,7 +13,7 @@ from torch import Tensor
 from phasemill.config import JOBS
 from phasemill.core import loop
 from phasemill.core.errors import InputError
-from phasemill.core.weights import read_card, save_model
+from phasemill.core.model_files import read_card, save_model
 from phasemill.grains import train_transfer
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.learned import Marching, Recurrent

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from phasemill import config
 from phasemill.core import store
-from phasemill.core.weights import save_model
+from phasemill.core.model_files import save_model
 from phasemill.grains.config.unseen import Unseen, UnseenJob, UnseenTruthJob
 from phasemill.grains.dataset import draw, medium_of
 from phasemill.grains.evaluate.unseen import unseen

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
 from phasemill.core import store
-from phasemill.core.weights import save_model
+from phasemill.core.model_files import save_model
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.learned import Learn, Recurrent
 from phasemill.grains.config.unseen import Unseen, UnseenJob, UnseenTruthJob
@@ -79,6 +79,12 @@ def test_followed_is_ten_times_better_than_no_motion(start: str, part: float, fo
     assert found["gain"] == pytest.approx(1 / part**2, rel=1e-4)
     assert found["followed"] == followed
     assert found["mse"] == pytest.approx(found["still"] * part**2, rel=1e-4)
+
+
+def test_an_exact_rollout_is_followed() -> None:
+    found = scored("disc", 0.0)
+    assert (found["mse"], found["gain"], found["followed"]) == (0, None, True)
+    assert page._answer({"a": found}, []) == "It follows 1 of 1 starts, with mean square errors of 0 to 0."
 
 
 def test_medians_over_the_seeds() -> None:

@@ -16,7 +16,8 @@ import pytest
 from scipy.optimize import rosen, rosen_der
 
 from phasemill.core import bfgs
-from phasemill.core.lbfgs import Minimum, Vector, minimise_lbfgs
+from phasemill.core.lbfgs import minimise_lbfgs
+from phasemill.core.minimisation import Minimum, Vector
 from phasemill.core.run import Interrupted, LoopError
 
 Function = Callable[[Vector], tuple[float, Vector]]

@@ -75,8 +75,14 @@ def test_a_malformed_claim_is_refused(check: dict[str, object], changes: dict[st
 
 def test_the_catalogue_is_valid_and_every_claim_has_its_source() -> None:
     catalogue = claims.load()
-    written = re.findall(r"^  (\w+(?:\.\w+)+):$", claims.SOURCE.read_text(), re.MULTILINE)
-    assert written == list(catalogue.claims)  # YAML keeps the last of two equal keys silently
+    texts = {path.parent.name: path.read_text() for path in claims.SOURCES}
+    written = [
+        (wing, name) for wing in texts for name in re.findall(r"^  (\w+(?:\.\w+)+):$", texts[wing], re.MULTILINE)
+    ]
+    assert [name for _, name in written] == list(catalogue.claims)  # YAML keeps the last of two equal keys silently
+    assert all(name.startswith(f"{wing}.") for wing, name in written)
+    papers = [name for text in texts.values() for name in re.findall(r"^  (\w+):", text, re.MULTILINE)]
+    assert papers == list(catalogue.papers)
     for name, entry in catalogue.claims.items():
         assert entry.paper in catalogue.papers, name
         assert re.search(r"Table|Section|Fig|Eq|Abstract", entry.where), name
@@ -108,7 +114,7 @@ def test_a_broken_catalogue_names_the_place(tmp_path: Path, entry: str, message:
     path = tmp_path / "broken.yaml"
     path.write_text(f"papers: {{}}\nclaims:\n  a.b: {entry}\n")
     with pytest.raises(ValueError, match=rf"broken\.yaml is not valid:\n.*{message}"):
-        claims.load(path)
+        claims.read_catalogue(path)
 
 
 @pytest.mark.parametrize(("band", "verdict"), [((0.8, 1.0), "reproduced"), ((0.91, 1.0), "not reproduced")])
@@ -170,7 +176,7 @@ def test_table_round_trip(tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("transport.zero_shot.mea", "unknown claim 'transport.zero_shot.mea'; did you mean 'transport.zero_shot.mae'"),
-        ("ocean", r"unknown claim 'ocean'; add it to report/claims\.yaml"),
+        ("ocean", r"unknown claim 'ocean'; add it to the claims\.yaml of its wing"),
     ],
 )
 @pytest.mark.parametrize("where", ["values", "notes"])

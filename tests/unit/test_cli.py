@@ -23,8 +23,9 @@ def phasemill(*words: str, folder=ROOT) -> subprocess.CompletedProcess[str]:
 
 def test_help_names_every_verb():
     text = phasemill("--help").stdout
-    for verb in ("simulate", "statistics", "train", "evaluate", "draw", "report", "index", "recover", "spec", "schema"):
-        assert verb in text
+    verbs = ("simulate", "statistics", "train", "evaluate", "draw", "report", "summarise", "index", "performance")
+    for verb in (*verbs, "record-times", "recover", "evolve", "view", "doctor", "spec", "schema"):
+        assert f" {verb} " in text
 
 
 def test_spec_prints_what_the_workflow_hands_over():

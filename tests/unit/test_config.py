@@ -32,6 +32,39 @@ def test_a_scale_file_holds_its_scale_alone(scale):
     assert yaml.safe_load((ROOT / "config" / f"{scale}.yaml").read_text()) == {"scale": scale}
 
 
+@pytest.mark.parametrize("wing", config.WINGS)
+def test_the_numbers_of_a_wing_stand_in_a_file_of_its_own(wing):
+    """Its common block, and in each scale its own block and the minutes of its own benchmarks."""
+    content = yaml.safe_load((ROOT / "config" / f"{wing}.yaml").read_text())
+    assert set(content) <= {wing, "scales"}
+    assert tuple(content["scales"]) == config.SCALES
+    for block in content["scales"].values():
+        assert set(block) <= {wing, "minutes"}
+        assert set(block["minutes"]) == set(config.TARGETS[wing])
+
+
+def test_a_name_means_one_thing():
+    """Jobs are known by their names alone, and targets, wings and data sets are named beside each other."""
+    jobs = [name for wing in config.WINGS.values() for name in wing.jobs]
+    targets = [*config.BENCHMARKS, *config.WINGS, "truth", "models", "all", "index"]
+    for names in (jobs, targets, ["config", "site", *config.SCALES, *config.WINGS]):
+        assert len(set(names)) == len(names)
+
+
+def test_a_file_of_your_own_lies_over_the_shipped_ones(tmp_path, raw):
+    path = tmp_path / "mine.yaml"
+    path.write_text("scale: smoke\ntransport: {data: {dx: 0.25}}\n")
+    assert config.read_yaml(path) == change({**raw, "scale": "smoke"}, "transport.data.dx", 0.25)
+
+
+def test_a_folder_of_your_own_stands_for_the_shipped_one(tmp_path, raw):
+    for path in (ROOT / "config").glob("*.yaml"):
+        (tmp_path / path.name).write_text(path.read_text().replace("dt: 0.005", "dt: 0.004"))
+    mine = config.read_yaml(tmp_path / "smoke.yaml")
+    assert (mine["scale"], mine["transport"]["data"]["dt"]) == ("smoke", 0.004)
+    assert config.read_yaml(tmp_path / "config.yaml") == {key: mine[key] for key in raw}
+
+
 def test_the_default_scale_is_laptop(raw):
     assert "scale" not in raw
     assert config.load(raw).scale == "laptop"

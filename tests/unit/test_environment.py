@@ -54,6 +54,7 @@ def test_the_running_environment_is_the_locked_one(name):
 
 def test_every_import_is_a_declared_dependency():
     modules = {"yaml": "pyyaml", "cycler": "matplotlib", "markupsafe": "jinja2"}
+    modules["snakemake_interface_logger_plugins"] = "snakemake-interface-logger-plugins"
     found = set()
     for path in [*(ROOT / "src").rglob("*.py"), *(ROOT / "workflow").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -76,9 +77,11 @@ def test_arrows_point_down():
     """cli -> report and wings -> core; no wing imports another."""
     wings = set(WINGS)
     above = {
-        "__init__.py": {"core", *wings},
+        "__init__.py": {"accessor", "core", *wings},
         "__main__.py": {"cli"},
-        "cli": {"cli", "config", "core", "report", *wings},
+        "accessor": {"accessor", "core", "report", *wings},
+        "cli": {"cli", "config", "core", "doctor", "report", *wings},
+        "doctor": {"config", "core", "doctor"},
         "config.py": {"core", *wings},
         "report": {"core", "report"},
         "core": {"core"},

@@ -19,7 +19,7 @@ from phasemill import spinodal
 from phasemill.core import store
 from phasemill.core.errors import InputError
 from phasemill.core.files import write_bytes
-from phasemill.core.weights import save_model
+from phasemill.core.model_files import save_model
 from phasemill.spinodal import resume
 from phasemill.spinodal.command import evolve_file
 from phasemill.spinodal.initial import perlin_mixture

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Callable
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ import pytest
 from phasemill.core import figures
 from phasemill.core.errors import InputError
 from phasemill.core.files import read_json, write_json, write_text
-from phasemill.report import claims, page, svg
+from phasemill.report import claims, index, page, svg
+from phasemill.report.summary import summarise
+from tests.unit.predictions import coordinates, variables, write_store
 
 HOSTILE = "<script>alert('x')</script>"
 DRAWING = (
@@ -52,6 +56,8 @@ def folder(tmp_path: Path) -> Path:
     stage = {"stage": "train", "command": HOSTILE, "seconds": 1.5, "git_commit": "ab" * 20, "git_dirty": True}
     versions = {"versions": {"numpy": "2.4.1"}, "tasks": [1, 2]}
     write_json(folder / "provenance.json", [{**stage, **versions}, {"stage": "report"}])
+    held = {name: variables()[name] for name in ("energy", "energy_truth", "kappa_estimate")}
+    write_store(folder / "fields.zarr", held, coordinates())
     return folder
 
 
@@ -66,8 +72,9 @@ class Elements(HTMLParser):
 
 
 def pages(folder: Path) -> dict[str, Path]:
-    index = page.write_index([folder, folder], folder.parents[1] / "index.html", "laptop")
-    return {"report": page.write_benchmark_page(folder), "index": index}
+    target = folder.parents[1] / "index.html"
+    summarise([folder], target.with_name("summary.json"), "laptop")
+    return {"report": page.write_benchmark_page(folder), "index": index.write_index([folder, folder], target, "laptop")}
 
 
 @pytest.mark.parametrize("which", ["report", "index"])
@@ -75,8 +82,12 @@ def test_pages_are_self_contained_and_escaped(folder: Path, which: str) -> None:
     html = pages(folder)[which].read_text()
     elements = Elements(html).found
     assert [attributes.get("type") for tag, attributes in elements if tag == "script"] == (
-        ["application/json"] if which == "report" else []
+        ["application/json"] if which == "report" else [None]
     )
+    scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    assert scripts == ([] if which == "report" else [index.FILTER.read_text()])
+    allowed = re.findall(r"script-src ([^;\"]+)", html)
+    assert allowed == [f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts]
     loaded = [a[name] or "" for tag, a in elements if tag != "a" for name in ("src", "href", "xlink:href") if name in a]
     assert loaded
     assert all(value.startswith(("data:", "#")) for value in loaded)
@@ -89,12 +100,19 @@ def test_ids_are_unique_and_references_resolve(folder: Path, which: str) -> None
     drawn = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
     assert len(drawn) == 2
     ids = re.findall(r'\bid="([^"]+)"', "".join(drawn))
-    assert len(ids) == len(set(ids)) == 4
+    assert len(ids) == len(set(ids)) >= 4
     for one in drawn:
         own = set(re.findall(r'\bid="([^"]+)"', one))
         used = re.findall(r'href="#([^"]+)"', one) + re.findall(r"url\(#([^)]+)\)", one)
-        assert len(used) == 3
+        assert len(used) >= 3
         assert set(used) <= own
+
+
+def test_ids_of_the_page_are_unique(folder: Path) -> None:
+    pages(folder)
+    html = index.write_index([folder], folder.parents[1] / "index.html", "laptop").read_text()
+    ids = [attributes["id"] for _, attributes in Elements(html).found if "id" in attributes]
+    assert len(ids) == len(set(ids))
 
 
 def test_the_embedded_data_is_what_the_files_hold(folder: Path) -> None:
@@ -137,13 +155,18 @@ def test_a_table_shows_the_papers_values_of_its_rows(folder: Path) -> None:
 
 
 def test_index_links_to_the_pages_and_lists_a_shared_stage_once(folder: Path) -> None:
-    index = pages(folder)["index"]
+    target = pages(folder)["index"]
     links = {
-        a["href"] for tag, a in Elements(index.read_text()).found if tag == "a" and "doi.org" not in str(a["href"])
+        a["href"] or ""
+        for tag, a in Elements(target.read_text()).found
+        if tag == "a" and "doi.org" not in str(a["href"])
     }
-    assert links == {"transport/zero_shot/report.html"}
-    assert (index.parent / links.pop()).is_file()
-    assert index.read_text().count('<td class="stage">') == 2
+    inside = {link for link in links if link.startswith("#")}
+    assert links - inside == {"transport/zero_shot/report.html"}
+    assert inside
+    assert all(f'id="{link[1:]}"' in target.read_text() for link in inside)
+    assert (target.parent / (links - inside).pop()).is_file()
+    assert target.read_text().count('<td class="stage">') == 2
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "claims.csv", "provenance.json", "figures.json", "figures/a.svg"])
@@ -151,7 +174,8 @@ def test_a_missing_input_is_named_with_its_remedy(folder: Path, name: str) -> No
     (folder / name).unlink()
     remedy = r"transport/zero_shot makes it: snakemake -c all \S+/report\.html --config scale=laptop$"
     expected = rf"{re.escape(str(folder / name))} is missing; .*{remedy}"
-    for write in (page.write_benchmark_page, lambda f: page.write_index([f], f / "index.html", "laptop")):
+    writers = [page.write_benchmark_page, lambda f: index.write_index([f], f / "index.html", "laptop")]
+    for write in writers[:1] if name.startswith("figures/") else writers:  # the summary has figures of its own
         with pytest.raises(InputError, match=expected):
             write(folder)
     assert not (folder / "report.html").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from numpy.testing import assert_allclose, assert_array_equal
 
-from phasemill import config
-from phasemill.core import figures, store
+from phasemill.core import store
 from phasemill.core.errors import InputError
 from phasemill.core.files import read_json, write_json
-from phasemill.core.weights import save_tensors
+from phasemill.core.model_files import save_tensors
 from phasemill.pinns import dataset, train_inverse
 from phasemill.pinns.config.runs import problem_of
 from phasemill.pinns.evaluate.inverse import _least_squares as least_squares
@@ -34,8 +32,8 @@ from phasemill.pinns.terms import plain
 from phasemill.pinns.train_runs import Run, plan
 from phasemill.report import claims as catalogue
 from phasemill.report.page import Metrics
+from tests.unit.pinn_pages import check_files, keeping, smoke_job, xy
 
-ROOT = Path(__file__).parents[2]
 TERMS = {"burgers": ("pde", "ic", "bc"), "poisson": ("pde", "bc"), "allen_cahn": ("pde", "ic", "bc")}
 DIMS = {"burgers": ("time", "x"), "poisson": ("x", "y"), "allen_cahn": ("time", "x")}
 MAIN = ("fixed", "ma_0.99", "id_0.99", "dn_0.99")
@@ -87,18 +85,6 @@ def stored(folder: Path, name: str, rows: Any, seeds: int, shown: tuple[str, ...
     return content
 
 
-def keeping(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
-    """From now on figures are not saved; they come here, by name."""
-    found: dict[str, Figure] = {}
-
-    def keep(folder: Path, name: str, figure: Figure, title: str, caption: str) -> figures.Entry:
-        found[name] = figure
-        return {"file": f"{name}.svg", "title": title, "caption": caption}
-
-    monkeypatch.setattr(figures, "entry", keep)
-    return found
-
-
 Page = tuple[str, Any, dict[str, Figure]]
 
 
@@ -113,22 +99,8 @@ def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return request.param, metrics, drawn
 
 
-def xy(ax: Axes) -> list[tuple[list[float], list[float]]]:
-    return [(np.asarray(one.get_xdata()).tolist(), np.asarray(one.get_ydata()).tolist()) for one in ax.lines]
-
-
 def labels(ax: Axes) -> list[str]:
     return [str(one.get_label()) for one in ax.lines if not str(one.get_label()).startswith("_")]
-
-
-def check_files(entries: list[figures.Entry], folder: Path) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == sorted(entry["file"] for entry in entries)
-    for entry in entries:
-        content = (folder / entry["file"]).read_bytes()
-        assert content.startswith(b"<?xml")
-        assert entry["digest"] == hashlib.sha256(content).hexdigest()
-        assert entry["title"]
-        assert entry["caption"].endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -246,13 +218,6 @@ def test_fields_lie_as_they_are(page: Page) -> None:
     assert (lower[1].get_xlabel(), upper[0].get_ylabel()) == ("x" if name == "poisson" else "t", DIMS[name][1])
 
 
-SMOKE = config.read_yaml(ROOT / "config" / "config.yaml") | {"scale": "smoke"}
-
-
-def smoke_job(name: str) -> Any:
-    return config.JOBS[name].model_validate_json(config.load(SMOKE).spec(name, "smoke"))
-
-
 def trained(job: Any, problem: Protocol, folder: Path) -> tuple[list[Path], dict[str, Any], dict[str, Any]]:
     """Files of two parts, the second seed's first, with networks at their start and histories of random numbers."""
     (name, settings), parts = problem_of(job), []
@@ -287,7 +252,9 @@ def test_an_evaluation_is_drawn(name: str, tmp_path: Path, monkeypatch: pytest.M
     errors = {first: [0.3, 0.5], second: [0.6, 0.7], "not_configured": [0.1, 0.2]}
     recipes = {f"{recipe}_{seed}": {"recipe": recipe, "curve": [{"cpu": 1.0, "error": error}]}
                for recipe, its in errors.items() for seed, error in enumerate(its)}  # fmt: skip
-    save_tensors(tmp_path / "recipes.safetensors", {}, {"kind": f"{name}_recipes", "runs": recipes, "provenance": {}})
+    card = {"kind": f"{name}_recipes", "runs": recipes, "provenance": {}, "spec": {"recipes": job.recipes.model_dump()}}
+    digest = store.digest(tmp_path / "truth.zarr")
+    save_tensors(tmp_path / "recipes.safetensors", {}, card | {"data_digest": digest})
     found = evaluate(job, tmp_path / "truth.zarr", tmp_path, models=models, model=tmp_path / "recipes.safetensors")
 
     few = evaluate(job, tmp_path / "truth.zarr", tmp_path / "few", models=models)  # without recipes
@@ -357,6 +324,7 @@ def test_inverse_problems_are_evaluated_and_drawn(tmp_path: Path, monkeypatch: p
                 "seconds": 7.0, "curve": curve, "misfit": 4.0 if (name, number) == ("allen_cahn", 1) else 2.0,
             }  # fmt: skip
     card = {"kind": "inverse", "runs": facts, "provenance": {}, "spec": {"inverse": job.inverse.model_dump()}}
+    card |= {"data_digest": store.digest(tmp_path / "truth.zarr")}
     save_tensors(tmp_path / "networks.safetensors", tensors, card)
     result = evaluate_inverse(job, tmp_path / "truth.zarr", tmp_path, models=[tmp_path / "networks.safetensors"])
 
@@ -373,6 +341,9 @@ def test_inverse_problems_are_evaluated_and_drawn(tmp_path: Path, monkeypatch: p
     other = job.model_copy(update={"inverse": job.inverse.model_copy(update={"noise": 0.02})})
     with pytest.raises(InputError, match="was trained with other settings"):
         evaluate_inverse(other, tmp_path / "truth.zarr", tmp_path, models=[tmp_path / "networks.safetensors"])
+    save_tensors(tmp_path / "foreign.safetensors", tensors, card | {"data_digest": "another"})
+    with pytest.raises(InputError, match=r"foreign\.safetensors was trained with other settings or data"):
+        evaluate_inverse(job, tmp_path / "truth.zarr", tmp_path, models=[tmp_path / "foreign.safetensors"])
     fields = store.open_dataset(tmp_path / "fields.zarr").isel(sim=0)
     assert_allclose(fields["sample_u"], unknowns.data.target)
     assert_allclose(np.stack([fields["sample_t"], fields["sample_x"]], axis=1), unknowns.at)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from phasemill.core.errors import InputError
-from phasemill.core.weights import save_tensors
+from phasemill.core.model_files import save_tensors
 from phasemill.pinns import Problem, Solution
 from phasemill.pinns.domain import Domain
 
@@ -225,6 +225,15 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         Solution.load(tmp_path / "half.safetensors")
 
 
+def test_files_and_folders_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=re.escape(f"{tmp_path} is a folder; give the path of a file")):
+        small().train(1).save(tmp_path)
+    (tmp_path / "file").write_text("text")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match=re.escape(f"folder {folder}: {tmp_path / 'file'} is a file; give a fold")):
+            small().train(1, folder=folder)
+
+
 def test_a_formula_is_evaluated_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     solution = small().train(0)
     points = np.random.default_rng(0).uniform((0, -1), (2, 3), (10, 5, 2))
@@ -327,7 +336,20 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "numerator_missing": (lambda: pair().train(1, weighting="dn"), "weighting 'dn' balances against one term and there are 2 equations; name the numerator, one of 'rise', 'fall', 'start'"),
     "beta": (lambda: small().train(1, weighting="dn", beta=1.0), "beta is 1"),
     "no_term": (lambda: Problem(BOX).train(1), "the problem has no term"),
-    "steps": (lambda: small().train(-1), "steps and lbfgs are 0 or more"),
+    "weight_word": (add(points=3, target=0, weight="1"), "condition 'more' has weight '1': give a finite number"),
+    "at_word": (add(points=3, at="x", target=0), "face 'x': name a coordinate and its value, such as at={'t': 0}"),
+    "at_number": (add(points=3, at=0, target=0), "face 0: name a coordinate and its value"),
+    "at_word_value": (add(points=3, at={"x": "left"}, target=0), "'x' is held at 'left': give a number"),
+    "steps": (lambda: small().train(-1), "steps -1: give a whole number, 0 or more"),
+    "steps_word": (lambda: small().train("10"), "steps '10': give a whole number, 0 or more"),
+    "lbfgs": (lambda: small().train(1, lbfgs=1.5), "lbfgs 1.5: give a whole number, 0 or more"),
+    "tau": (lambda: small().train(1, tau=0), "tau 0: give a whole number, 1 or more"),
+    "every": (lambda: small().train(1, every=0), "every 0: give a whole number, 1 or more"),
+    "threads": (lambda: small().train(1, threads=0), "threads 0: give a whole number, 1 or more"),
+    "rate_word": (lambda: small().train(1, rate="fast"), "rate fast: give a learning rate above 0"),
+    "rates": (lambda: small().train(1, rate=(1e-2, 1e-3, 1e-4)), "give a learning rate above 0, or the first and the last"),
+    "beta_word": (lambda: small().train(1, weighting="dn", beta="0.9"), "beta is 0.9: give a share of the old weight"),
+    "reference_alone": (lambda: small().train(1, reference=3), "the reference is a pair: give (points, target)"),
     "rate": (lambda: small().train(1, rate=0.0), "rate 0.0: give a learning rate above 0"),
     "rate_nan": (lambda: small().train(1, rate=np.nan), "rate nan: give a learning rate above 0"),
     "p": (lambda: small().train(1, weighting="dn", p="inf"), "p is 'inf': norms are known for p = 1, 2 and inf"),

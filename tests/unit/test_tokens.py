@@ -11,7 +11,7 @@ import torch
 
 from phasemill.core import loop
 from phasemill.core.errors import InputError
-from phasemill.core.weights import load_model
+from phasemill.core.model_files import load_model
 from phasemill.transport import dataset, train_tokens
 from phasemill.transport.config.learned import Schedule, Tokens, TokensJob
 from phasemill.transport.config.videos import VoronoiHeat, VoronoiHeatJob

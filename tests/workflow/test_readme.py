@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=["evolve", "grains", "equation", "xarray", "own_video"])
+@pytest.mark.parametrize("code", PYTHON, ids=["evolve", "grains", "own_video", "equation", "xarray"])
 def test_python_examples_run(smoke_run: Path, code: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(smoke_run / "src"), "MPLBACKEND": "Agg"}
     command = [sys.executable, "-W", "error", "-c", code.replace("/laptop/", "/smoke/")]

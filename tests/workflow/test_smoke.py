@@ -160,7 +160,7 @@ def test_the_native_report_works_offline(smoke_run, tmp_path):
     ids=["zero_shot", "training", "minutes", "comment"],
 )
 def test_a_changed_parameter_reruns_its_rules_alone(smoke_run, old, new, rules):
-    with changed(smoke_run / "config" / "config.yaml", old, new):
+    with changed(smoke_run / "config" / "transport.yaml", old, new):
         assert planned(smoke_run) == rules
 
 
@@ -176,7 +176,7 @@ def test_a_lost_store_is_remade_and_identical_data_rerun_nothing(smoke_run):
 
 
 def test_changed_data_rerun_all_that_follows(smoke_run):
-    path = smoke_run / "config" / "config.yaml"
+    path = smoke_run / "config" / "transport.yaml"
     with changed(path, "grains: { low: 4, high: 8 }", "grains: { low: 4, high: 9 }"):
         assert planned(smoke_run) >= {"transport_simulate", "transport_train", "transport_zero_shot_evaluate", "index"}
 
@@ -196,7 +196,7 @@ MODEL = "results/smoke/transport/transport_trained/model.safetensors"
 def faulty(tmp_path_factory) -> Path:
     """A clone of its own for runs that get killed, with a training long enough to be killed in the middle."""
     folder = copy_checkout(tmp_path_factory.mktemp("faulty"))
-    path = folder / "config" / "config.yaml"
+    path = folder / "config" / "transport.yaml"
     text = (
         path.read_text()
         .replace("training: { epochs: 6,", "training: { epochs: 120,")

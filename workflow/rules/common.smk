@@ -18,6 +18,11 @@ from phasemill.core.errors import InputError
 prepend("PYTHONPATH", SOURCE)
 prepend("PATH", os.path.dirname(sys.executable))
 
+for wing in settings.WINGS:
+
+    configfile: f"config/{wing}.yaml"
+
+
 try:
     CONFIG = settings.load({**settings.read_site(Path("config/site.yaml")), **config})
 except InputError as error:
@@ -34,6 +39,46 @@ wildcard_constraints:
 def spec(job):
     """Params function: the JSON of exactly the configuration that `job` uses at the scale of its path."""
     return lambda wildcards: CONFIG.spec(job, wildcards.scale)
+
+
+def data_out(dataset):
+    """Outputs: a data set and its manifest."""
+    path = data_path(dataset)
+    return {"zarr": directory(path), "manifest": path.replace(".zarr", ".json")}
+
+
+def data_in(dataset, scale="{scale}"):
+    """Inputs: the same. Times of files within a store mean nothing; the manifest tells whether it has changed."""
+    path = data_path(dataset, scale)
+    return {"zarr": ancient(path), "manifest": path.replace(".zarr", ".json")}
+
+
+def model_out(training):
+    """Outputs: a trained model and the history of its losses."""
+    path = result_path(*settings.MODELS[training])
+    return {"model": path, "history": path.replace(".safetensors", "_history.csv")}
+
+
+def checkpoints(wildcards, output):
+    """Params function: the folder from which a training goes on when run again; undeclared, so that it is kept."""
+    return output.model.replace(".safetensors", "_checkpoints")
+
+
+def scores_out(benchmark):
+    """Outputs: what an evaluation leaves for the figures and the page of its benchmark."""
+    names = {
+        "manifest": "fields.json",
+        "metrics": "metrics.json",
+        "claims": "claims.csv",
+        "provenance": "provenance.json",
+    }
+    files = {key: result_path(benchmark, name) for key, name in names.items()}
+    return {"fields": directory(result_path(benchmark, "fields.zarr")), **files}
+
+
+def folder(wildcards, output):
+    """Params function: the folder of a benchmark."""
+    return os.path.dirname(output.metrics)
 
 
 def minutes(benchmark):
@@ -85,6 +130,12 @@ def memory(mb, paper=None):
     return needed
 
 
+def measured_speeds():
+    """The speeds of `make bench`: your own, or the ones that are kept."""
+    kept = ("results/performance.json", "results/recorded/performance.json")
+    return [path for path in kept if os.path.exists(path)][:1]
+
+
 def data_files():
     """All data sets of the active scale, with their statistics."""
     stores = [data_path(name, CONFIG.scale) for name in settings.DATASETS]
@@ -112,10 +163,9 @@ def site(gpu=False):
 
 
 if workflow.is_main_process:
-    print(
-        f"phasemill: scale {CONFIG.scale}, benchmarks: {', '.join(CONFIG.run)}",
-        file=sys.stderr,
-    )
+    every = set(CONFIG.run) == set(settings.BENCHMARKS)
+    chosen = "all benchmarks" if every else ", ".join(CONFIG.run)
+    print(f"phasemill: scale {CONFIG.scale}, {chosen}", file=sys.stderr)
 
 
 onstart:

@@ -1,14 +1,16 @@
 # The grains wing: obstacle phase fields -> Zarr -> networks trained on the equation alone -> roll-outs.
+from phasemill.grains import config as grains
+
+GRAIN_CASES = [f"grain_{case}" for case in grains.CASES]
 
 # Data sets.
-for dataset in settings.GRAIN_CASES + ["grain_polycrystal", "grains_unseen"]:
+for dataset in GRAIN_CASES + ["grain_polycrystal", "grains_unseen"]:
 
     rule:
         name:
             f"{dataset}_truth_simulate"
         output:
-            zarr=directory(data_path(f"{dataset}_truth")),
-            manifest=data_path(f"{dataset}_truth").replace(".zarr", ".json"),
+            **data_out(f"{dataset}_truth"),
         log:
             f"logs/{{scale}}/grains/simulate_{dataset}_truth.log",
         benchmark:
@@ -31,7 +33,7 @@ for dataset in settings.GRAIN_CASES + ["grain_polycrystal", "grains_unseen"]:
 
 
 # The feed-forward network of a benchmark is validated before a recurrent one is trained on it.
-for case in settings.GRAIN_CASES:
+for case in GRAIN_CASES:
 
     rule:
         name:
@@ -64,10 +66,10 @@ def march_of(case):
 
 def parents_of(stage):
     """The networks that a transfer stage begins with."""
-    parent = settings.TRANSFER_ROUTES[stage].parent
+    parent = grains.ROUTES[stage].parent
     trainings = (
         [f"grains_transfer_{parent}"]
-        if parent in settings.TRANSFER_ROUTES
+        if parent in grains.ROUTES
         else [f"grain_{parent}_march", f"grain_{parent}_stepper"]
     )
     return {"parents": [result_path(*settings.MODELS[name]) for name in trainings]}
@@ -75,21 +77,21 @@ def parents_of(stage):
 
 def finer(dataset):
     """Whether a data set has more cells than the first benchmark's."""
-    grains = CONFIG.at("paper").grains
-    case = getattr(grains, dataset.removeprefix("grain_"))
-    return case.cells > grains.shrink_64.cells
+    blocks = CONFIG.at("paper").grains
+    case = getattr(blocks, dataset.removeprefix("grain_"))
+    return case.cells > blocks.shrink_64.cells
 
 
 # Trainings: job -> the data set that it learns from, and the files that it begins with.
 GRAIN_TRAININGS = {
-    **{f"{case}_march": (case, {}) for case in settings.GRAIN_CASES},
-    **{f"{case}_stepper": (case, march_of(case)) for case in settings.GRAIN_CASES},
+    **{f"{case}_march": (case, {}) for case in GRAIN_CASES},
+    **{f"{case}_stepper": (case, march_of(case)) for case in GRAIN_CASES},
     "grain_polycrystal_stepper": ("grain_polycrystal", {}),
     "grains_cells_networks": ("grain_shrink_64", march_of("grain_shrink_64")),
     "grains_gradnorm_networks": ("grain_shrink_64", {}),
     **{
         f"grains_transfer_{stage}": (f"grain_{route.case}", parents_of(stage))
-        for stage, route in settings.TRANSFER_ROUTES.items()
+        for stage, route in grains.ROUTES.items()
     },
 }
 
@@ -101,13 +103,9 @@ for training, (dataset, begun) in GRAIN_TRAININGS.items():
             f"{training}_train"
         input:
             **begun,
-            zarr=ancient(data_path(f"{dataset}_truth")),
-            manifest=data_path(f"{dataset}_truth").replace(".zarr", ".json"),
+            **data_in(f"{dataset}_truth"),
         output:
-            model=result_path(*settings.MODELS[training]),
-            history=result_path(*settings.MODELS[training]).replace(
-                ".safetensors", "_history.csv"
-            ),
+            **model_out(training),
         log:
             f"logs/{{scale}}/grains/train_{training}.log",
         benchmark:
@@ -124,9 +122,7 @@ for training, (dataset, begun) in GRAIN_TRAININGS.items():
             job=training,
             spec=spec(training),
             begun=options("start", "parents"),
-            checkpoints=lambda wildcards, output: output.model.replace(
-                ".safetensors", "_checkpoints"
-            ),
+            checkpoints=checkpoints,
             threads=1,
             device=CONFIG.device,
         shell:
@@ -137,10 +133,7 @@ for training, (dataset, begun) in GRAIN_TRAININGS.items():
 
 # Evaluations: benchmark -> its data set and the trainings that it scores.
 GRAIN_EVALUATIONS = {
-    **{
-        case: (case, [f"{case}_march", f"{case}_stepper"])
-        for case in settings.GRAIN_CASES
-    },
+    **{case: (case, [f"{case}_march", f"{case}_stepper"]) for case in GRAIN_CASES},
     "grain_polycrystal": ("grain_polycrystal", ["grain_polycrystal_stepper"]),
     "grains_unseen": ("grains_unseen", ["grain_shrink_64_stepper"]),
     "grains_cells": ("grain_shrink_64", ["grains_cells_networks"]),
@@ -155,12 +148,10 @@ def scored(evaluation):
 
     def found(wildcards):
         stages = CONFIG.at(wildcards.scale).grains.transfer.stages
-        case = dataset or f"grain_{settings.TRANSFER_ROUTES[stages[0]].case}"
+        case = dataset or f"grain_{grains.ROUTES[stages[0]].case}"
         jobs = trainings or [f"grains_transfer_{stage}" for stage in stages]
-        zarr = data_path(f"{case}_truth", wildcards.scale)
         return {
-            "zarr": ancient(zarr),
-            "manifest": zarr.replace(".zarr", ".json"),
+            **data_in(f"{case}_truth", wildcards.scale),
             "models": [
                 result_path(*settings.MODELS[job], wildcards.scale) for job in jobs
             ],
@@ -178,11 +169,7 @@ for evaluation in GRAIN_EVALUATIONS:
             unpack(scored(evaluation)),
             recorded=recorded(evaluation),
         output:
-            fields=directory(result_path(evaluation, "fields.zarr")),
-            manifest=result_path(evaluation, "fields.json"),
-            metrics=result_path(evaluation, "metrics.json"),
-            claims=result_path(evaluation, "claims.csv"),
-            provenance=result_path(evaluation, "provenance.json"),
+            **scores_out(evaluation),
         log:
             f"logs/{{scale}}/grains/{evaluation}.log",
         benchmark:
@@ -198,7 +185,7 @@ for evaluation in GRAIN_EVALUATIONS:
             job=evaluation,
             spec=spec(evaluation),
             given=options("models", "recorded"),
-            folder=lambda wildcards, output: os.path.dirname(output.metrics),
+            folder=folder,
             threads=1,
         shell:
             "python -m phasemill evaluate {params.job} --spec {params.spec:q} --data {input.zarr} {params.given}"

@@ -9,8 +9,7 @@ for problem in PINN_PROBLEMS:
         name:
             f"{problem}_simulate"
         output:
-            zarr=directory(data_path(f"{problem}_truth")),
-            manifest=data_path(f"{problem}_truth").replace(".zarr", ".json"),
+            **data_out(f"{problem}_truth"),
         log:
             f"logs/{{scale}}/pinns/{problem}_simulate.log",
         benchmark:
@@ -38,8 +37,7 @@ for problem in PINN_PROBLEMS:
         name:
             f"{problem}_train"
         input:
-            zarr=ancient(data_path(f"{problem}_truth")),
-            manifest=data_path(f"{problem}_truth").replace(".zarr", ".json"),
+            **data_in(f"{problem}_truth"),
         output:
             model=result_path(problem, "runs_{part}.safetensors"),
             history=result_path(problem, "runs_{part}.csv"),
@@ -76,8 +74,7 @@ for problem in PINN_PROBLEMS:
         name:
             f"{problem}_recipes"
         input:
-            zarr=ancient(data_path(f"{problem}_truth")),
-            manifest=data_path(f"{problem}_truth").replace(".zarr", ".json"),
+            **data_in(f"{problem}_truth"),
         output:
             model=result_path(problem, "recipes.safetensors"),
             history=result_path(problem, "recipes.csv"),
@@ -113,19 +110,14 @@ for problem in PINN_PROBLEMS:
         name:
             f"{problem}_evaluate"
         input:
-            zarr=ancient(data_path(f"{problem}_truth")),
-            manifest=data_path(f"{problem}_truth").replace(".zarr", ".json"),
+            **data_in(f"{problem}_truth"),
             models=lambda wildcards, problem=problem: CONFIG.model_paths(
                 f"{problem}_runs", wildcards.scale
             ),
             model=result_path(problem, "recipes.safetensors"),
             recorded=recorded(problem),
         output:
-            fields=directory(result_path(problem, "fields.zarr")),
-            manifest=result_path(problem, "fields.json"),
-            metrics=result_path(problem, "metrics.json"),
-            claims=result_path(problem, "claims.csv"),
-            provenance=result_path(problem, "provenance.json"),
+            **scores_out(problem),
         log:
             f"logs/{{scale}}/pinns/{problem}.log",
         benchmark:
@@ -141,7 +133,7 @@ for problem in PINN_PROBLEMS:
             job=problem,
             spec=spec(problem),
             given=options("models", "model", "recorded"),
-            folder=lambda wildcards, output: os.path.dirname(output.metrics),
+            folder=folder,
             threads=1,
         shell:
             "python -m phasemill evaluate {params.job} --spec {params.spec:q} --data {input.zarr} {params.given}"
@@ -151,8 +143,7 @@ for problem in PINN_PROBLEMS:
 rule pinn_inverse_train:
     """Coefficients from sparse noisy values, all seeds; goes on from its checkpoints when run again."""
     input:
-        zarr=ancient(data_path("burgers_truth")),
-        manifest=data_path("burgers_truth").replace(".zarr", ".json"),
+        **data_in("burgers_truth"),
     output:
         model=result_path("pinn_inverse", "networks.safetensors"),
         history=result_path("pinn_inverse", "networks.csv"),
@@ -183,16 +174,11 @@ rule pinn_inverse_train:
 rule pinn_inverse_evaluate:
     """Their errors and intervals beside least squares with the exact solver."""
     input:
-        zarr=ancient(data_path("burgers_truth")),
-        manifest=data_path("burgers_truth").replace(".zarr", ".json"),
+        **data_in("burgers_truth"),
         models=rules.pinn_inverse_train.output.model,
         recorded=recorded("pinn_inverse"),
     output:
-        fields=directory(result_path("pinn_inverse", "fields.zarr")),
-        manifest=result_path("pinn_inverse", "fields.json"),
-        metrics=result_path("pinn_inverse", "metrics.json"),
-        claims=result_path("pinn_inverse", "claims.csv"),
-        provenance=result_path("pinn_inverse", "provenance.json"),
+        **scores_out("pinn_inverse"),
     log:
         "logs/{scale}/pinns/pinn_inverse.log",
     benchmark:
@@ -207,7 +193,7 @@ rule pinn_inverse_evaluate:
     params:
         spec=spec("pinn_inverse"),
         given=options("models", "recorded"),
-        folder=lambda wildcards, output: os.path.dirname(output.metrics),
+        folder=folder,
         threads=1,
     shell:
         "python -m phasemill evaluate pinn_inverse --spec {params.spec:q} --data {input.zarr} {params.given}"

@@ -89,10 +89,49 @@ rule page:
         "python -m phasemill report results/{wildcards.scale}/{wildcards.wing}/{wildcards.benchmark} > {log} 2>&1"
 
 
+rule summary:
+    """What the summary page of a scale shows, gathered from the stored results of all benchmarks."""
+    input:
+        fields=ancient(
+            [result_path(benchmark, "fields.zarr") for benchmark in CONFIG.run]
+        ),
+        manifests=[result_path(benchmark, "fields.json") for benchmark in CONFIG.run],
+        metrics=[result_path(benchmark, "metrics.json") for benchmark in CONFIG.run],
+        provenance=[
+            result_path(benchmark, "provenance.json") for benchmark in CONFIG.run
+        ],
+        performance=measured_speeds(),
+    output:
+        json="results/{scale}/summary.json",
+        figures=directory("results/{scale}/summary"),
+    log:
+        "logs/{scale}/summary.log",
+    benchmark:
+        "logs/{scale}/summary.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        **site(),
+        mem_mb=memory(2000),
+        runtime=short,
+    params:
+        folders=[
+            os.path.dirname(result_path(benchmark, "fields.zarr"))
+            for benchmark in CONFIG.run
+        ],
+        options=options("performance"),
+    shell:
+        "python -m phasemill summarise {params.folders} --output {output.json} --scale {wildcards.scale}"
+        " {params.options} > {log} 2>&1"
+
+
 rule index:
     """The summary page of a scale."""
     input:
-        [result_path(benchmark, "report.html") for benchmark in CONFIG.run],
+        pages=[result_path(benchmark, "report.html") for benchmark in CONFIG.run],
+        figures=ancient(rules.summary.output.figures),
+        summary=rules.summary.output.json,
     output:
         report(
             "results/{scale}/index.html",

@@ -16,8 +16,7 @@ for dataset, for_benchmark in {
         name:
             f"{dataset}_simulate"
         output:
-            zarr=directory(data_path(dataset)),
-            manifest=data_path(dataset).replace(".zarr", ".json"),
+            **data_out(dataset),
         log:
             f"logs/{{scale}}/spinodal/simulate_{dataset}.log",
         benchmark:
@@ -53,13 +52,9 @@ for training, dataset in {
         name:
             f"{training}_train"
         input:
-            zarr=ancient(data_path(dataset)),
-            manifest=data_path(dataset).replace(".zarr", ".json"),
+            **data_in(dataset),
         output:
-            model=result_path(*settings.MODELS[training]),
-            history=result_path(*settings.MODELS[training]).replace(
-                ".safetensors", "_history.csv"
-            ),
+            **model_out(training),
         log:
             f"logs/{{scale}}/spinodal/train_{training}.log",
         benchmark:
@@ -75,9 +70,7 @@ for training, dataset in {
         params:
             job=training,
             spec=spec(training),
-            checkpoints=lambda wildcards, output: output.model.replace(
-                ".safetensors", "_checkpoints"
-            ),
+            checkpoints=checkpoints,
             threads=1,
             device=CONFIG.device,
         shell:
@@ -105,8 +98,7 @@ for evaluation, (dataset, trainings) in {
         name:
             f"{evaluation}_evaluate"
         input:
-            zarr=ancient(data_path(dataset)),
-            manifest=data_path(dataset).replace(".zarr", ".json"),
+            **data_in(dataset),
             models=[result_path(*settings.MODELS[training]) for training in trainings],
             # errors on the held-out boxes, to compare with
             compare=(
@@ -116,11 +108,7 @@ for evaluation, (dataset, trainings) in {
             ),
             recorded=recorded(evaluation),
         output:
-            fields=directory(result_path(evaluation, "fields.zarr")),
-            manifest=result_path(evaluation, "fields.json"),
-            metrics=result_path(evaluation, "metrics.json"),
-            claims=result_path(evaluation, "claims.csv"),
-            provenance=result_path(evaluation, "provenance.json"),
+            **scores_out(evaluation),
         log:
             f"logs/{{scale}}/spinodal/{evaluation}.log",
         benchmark:
@@ -136,7 +124,7 @@ for evaluation, (dataset, trainings) in {
             job=evaluation,
             spec=spec(evaluation),
             given=options("models", "compare", "recorded"),
-            folder=lambda wildcards, output: os.path.dirname(output.metrics),
+            folder=folder,
             threads=2 if evaluation == "spinodal_speed" else 1,
         shell:
             "python -m phasemill evaluate {params.job} --spec {params.spec:q} --data {input.zarr} {params.given}"

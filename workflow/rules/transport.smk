@@ -12,8 +12,7 @@ for simulation, dataset in (
         name:
             simulation
         output:
-            zarr=directory(data_path(dataset)),
-            manifest=data_path(dataset).replace(".zarr", ".json"),
+            **data_out(dataset),
         log:
             f"logs/{{scale}}/transport/{simulation.removeprefix('transport_')}.log",
         benchmark:
@@ -37,8 +36,7 @@ for simulation, dataset in (
 rule transport_train:
     """The paper's autoencoder and attention estimator; goes on from its checkpoint when run again."""
     input:
-        zarr=ancient(rules.transport_simulate.output.zarr),
-        manifest=rules.transport_simulate.output.manifest,
+        **data_in("voronoi_heat"),
     output:
         model=result_path("transport_trained", "model.safetensors"),
         history=result_path("transport_trained", "history.csv"),
@@ -70,8 +68,7 @@ rule transport_train:
 rule transport_train_tokens:
     """Amortised estimators from spectra and from pooled frames, all variants; goes on from its checkpoint when run again."""
     input:
-        zarr=ancient(rules.transport_simulate.output.zarr),
-        manifest=rules.transport_simulate.output.manifest,
+        **data_in("voronoi_heat"),
     output:
         model=result_path("transport_trained", "tokens.safetensors"),
         history=result_path("transport_trained", "tokens_history.csv"),
@@ -111,23 +108,18 @@ for evaluation in (
     "transport_map",
 ):
 
-    source = {
-        "transport_physics": rules.transport_physics_simulate,
-        "transport_map": rules.transport_map_simulate,
-    }.get(evaluation, rules.transport_simulate)
+    dataset = {
+        "transport_physics": "other_physics",
+        "transport_map": "varying_heat",
+    }.get(evaluation, "voronoi_heat")
 
     rule:
         name:
             f"{evaluation}_evaluate"
         input:
-            zarr=ancient(source.output.zarr),
-            manifest=source.output.manifest,
+            **data_in(dataset),
         output:
-            fields=directory(result_path(evaluation, "fields.zarr")),
-            manifest=result_path(evaluation, "fields.json"),
-            metrics=result_path(evaluation, "metrics.json"),
-            claims=result_path(evaluation, "claims.csv"),
-            provenance=result_path(evaluation, "provenance.json"),
+            **scores_out(evaluation),
         log:
             f"logs/{{scale}}/transport/{evaluation}.log",
         benchmark:
@@ -143,7 +135,7 @@ for evaluation in (
         params:
             job=evaluation,
             spec=spec(evaluation),
-            folder=lambda wildcards, output: os.path.dirname(output.metrics),
+            folder=folder,
             threads=1,
         shell:
             "python -m phasemill evaluate {params.job} --spec {params.spec:q} --data {input.zarr}"
@@ -153,18 +145,13 @@ for evaluation in (
 rule transport_trained_evaluate:
     """Recovery of kappa with the trained estimators; the paper's before and after test-time training."""
     input:
-        zarr=ancient(rules.transport_simulate.output.zarr),
-        manifest=rules.transport_simulate.output.manifest,
+        **data_in("voronoi_heat"),
         model=rules.transport_train.output.model,
         tokens=rules.transport_train_tokens.output.model,
         history=rules.transport_train.output.history,
         zero_shot=rules.transport_zero_shot_evaluate.output.metrics,
     output:
-        fields=directory(result_path("transport_trained", "fields.zarr")),
-        manifest=result_path("transport_trained", "fields.json"),
-        metrics=result_path("transport_trained", "metrics.json"),
-        claims=result_path("transport_trained", "claims.csv"),
-        provenance=result_path("transport_trained", "provenance.json"),
+        **scores_out("transport_trained"),
     log:
         "logs/{scale}/transport/transport_trained.log",
     benchmark:
@@ -178,7 +165,7 @@ rule transport_trained_evaluate:
         runtime=minutes("transport_trained"),
     params:
         spec=spec("transport_trained"),
-        folder=lambda wildcards, output: os.path.dirname(output.metrics),
+        folder=folder,
         threads=1,
         device=CONFIG.device,
     shell:

@@ -112,9 +112,12 @@ def evaluate(
 @app.command()
 def draw(name: str, folder: Folder, output: Output) -> None:
     """Draw the figures of an evaluated benchmark into FOLDER/figures, with their list as output."""
+    drawing = _find("evaluate", name, 1, drawing=True)
     from phasemill.core.files import write_json
+    from phasemill.report.page import Metrics, read_input
 
-    write_json(output, _find("evaluate", name, 1, drawing=True)(folder, folder / "figures"))
+    read_input(folder, "metrics.json", Metrics)  # a damaged one is named here, before a figure asks for a part of it
+    write_json(output, drawing(folder, folder / "figures"))
 
 
 @app.command()
@@ -126,15 +129,39 @@ def report(folder: Folder) -> None:
 
 
 @app.command()
+def summarise(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of the benchmarks.")],
+    output: Output,
+    scale: Annotated[str, typer.Option(help="Scale of the benchmarks.")],
+    performance: Annotated[Path | None, typer.Option(help="Measured speeds: results/performance.json.")] = None,
+) -> None:
+    """Gather what the summary page of a scale shows: numbers as output, figures in the folder of its name."""
+    from phasemill.report.summary import summarise as gather
+
+    typer.echo(gather(folders, output, scale, performance))
+
+
+@app.command()
 def index(
     folders: Annotated[list[Path], typer.Argument(help="Folders of the benchmarks.")],
     output: Output,
     scale: Annotated[str, typer.Option(help="Scale of the benchmarks.")],
 ) -> None:
     """Write the summary page of a scale."""
-    from phasemill.report.page import write_index
+    from phasemill.report.index import write_index
 
     typer.echo(write_index(folders, output, scale))
+
+
+@app.command()
+def performance(
+    measured: Annotated[Path, typer.Argument(help="What `make bench` has measured: results/performance.json.")],
+    output: Output,
+) -> None:
+    """Write the page of the speeds: against peers, and against what the machine can do."""
+    from phasemill.report.performance import write_performance_page
+
+    typer.echo(write_performance_page(measured, output))
 
 
 @app.command()
@@ -147,6 +174,23 @@ def record(
     from phasemill.core.recorded import keep
 
     typer.echo(keep(folder, output, title))
+
+
+@app.command("record-times")
+def record_times(
+    scale: Annotated[Scale, typer.Option(help="Scale of a run that has finished in this folder.")],
+) -> None:
+    """Keep how long each job of a run took: what `phasemill doctor` and the progress of later runs estimate with."""
+    from phasemill.core import provenance, run_times
+    from phasemill.core.limits import processor
+    from phasemill.doctor.plan import Plan
+
+    plan = Plan(config.load(config.read_yaml(Path("config/config.yaml"))), [scale])
+    rules, origin = plan.rules(scale), {"commit": provenance.git_state()[0], "processor": processor()}
+    missing = run_times.record(scale, rules, plan.short(scale), origin)
+    typer.echo(f"{run_times.RECORDED}: {len(rules) - len(missing)} of {len(rules)} jobs of scale {scale}")
+    if missing:
+        typer.echo(f"not measured: {', '.join(missing)}")
 
 
 @app.command("spec")

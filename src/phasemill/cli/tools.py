@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
 
 from phasemill.cli.options import Threads, app
 from phasemill.core.environment import use_threads
@@ -120,3 +122,22 @@ def view(
         typer.echo(viewer.export(source, export, time))
     if output is not None or export is None:
         typer.echo(viewer.view(source, output or path.with_suffix(".html"), time))
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Say whether a run can start in this folder, and how long each target would take.
+
+    The exit code is 1 if something must be mended first.
+    """
+    use_threads(1)
+    from phasemill.doctor.report import examine, show
+
+    report = examine(Path.cwd())
+    if as_json:
+        typer.echo(json.dumps(report.as_json(), indent=1))
+    else:
+        show(report, Console(highlight=False))
+    raise typer.Exit(code=1 if report.problems else 0)

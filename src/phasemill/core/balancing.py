@@ -11,7 +11,7 @@ with g_j the gradient of L_j itself. `ma` comes to rest at the square root of ma
 Two more weigh all terms, the numerator too, so that the weights sum to their number:
 
     softadapt:          lambda_j = M softmax(beta s_j / sum|s|), s_j = change of L_j since the last update
-    modified, gradnorm: see `core.weighting`
+    modified, gradnorm: see `core.gradnorm`
 
 A term without a gradient, or whose hat is not finite, keeps its weight.
 """
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from phasemill.core.errors import InputError, unknown
-from phasemill.core.weighting import Weighting
+from phasemill.core.gradnorm import Weighting
 
 Scheme = Literal["fixed", "dn", "id", "ma", "ma14", "softadapt", "modified", "gradnorm"]
 SCHEMES: tuple[str, ...] = get_args(Scheme)
@@ -48,7 +48,7 @@ class Balance(nn.Module):
 
     Attributes
     ----------
-    weights: (count,). norms: |g_j|_p and cosines: cos(g_numerator, g_j), both (count,) at the last update.
+    weights: lambda, (count,).
 
     Raises InputError for an unknown scheme, a share outside of [0, 1), another p, or a term that is not there.
     """
@@ -56,8 +56,6 @@ class Balance(nn.Module):
     weights: Tensor
     averages: Tensor
     updates: Tensor
-    norms: Tensor
-    cosines: Tensor
     averaged: Tensor
     losses: Tensor
 
@@ -76,8 +74,8 @@ class Balance(nn.Module):
         super().__init__()
         if scheme not in SCHEMES:
             raise InputError(unknown(scheme, SCHEMES, "weighting"))
-        if not 0 <= beta < 1:
-            raise InputError(f"beta is {beta:g}: give a share of the old weight, 0 <= beta < 1")
+        if not (isinstance(beta, int | float) and 0 <= beta < 1):
+            raise InputError(f"beta is {beta}: give a share of the old weight, 0 <= beta < 1")
         if p not in (1, 2, inf):
             raise InputError(f"p is {p!r}: norms are known for p = 1, 2 and inf")
         others = [j for j in range(count) if j != numerator]
@@ -91,14 +89,8 @@ class Balance(nn.Module):
         self.register_buffer("averages", torch.zeros_like(ones) if correct else ones.clone())
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self.register_buffer("averaged", torch.zeros(count, dtype=torch.int64))  # terms of each average
-        for name in ("norms", "cosines", "losses"):
-            self.register_buffer(name, torch.zeros_like(ones))
+        self.register_buffer("losses", torch.zeros_like(ones))
         self.all_terms = Weighting(count, scheme, beta=beta) if scheme in ("modified", "gradnorm") else None
-
-    def total(self, losses: Sequence[Tensor]) -> Tensor:
-        """sum_j lambda_j L_j."""
-        stacked = torch.stack(list(losses))
-        return (self.weights.to(stacked) * stacked).sum()
 
     @torch.no_grad()
     def update(self, losses: Sequence[Tensor | float], gradients: Sequence[Tensor]) -> None:
@@ -111,11 +103,6 @@ class Balance(nn.Module):
         """
         values = torch.tensor([float(loss) for loss in losses], dtype=torch.float64)
         flat = [gradient.detach().flatten() for gradient in gradients]
-        lead = flat[self.numerator]
-        self.norms = torch.stack([torch.linalg.vector_norm(g, self.p).double().cpu() for g in flat])
-        lengths = torch.stack([torch.linalg.vector_norm(g).double().cpu() for g in flat])
-        dots = torch.stack([torch.dot(lead, g).double().cpu() for g in flat])
-        self.cosines = torch.nan_to_num(dots / (lengths[self.numerator] * lengths))
         self.updates += 1
         if self.scheme in AVERAGED:
             self._average(flat)
@@ -125,6 +112,7 @@ class Balance(nn.Module):
             if scale > 0:
                 self.weights = len(values) * torch.softmax(self.beta * change / scale, 0)
         elif self.all_terms is not None:
+            lengths = torch.stack([torch.linalg.vector_norm(g).double().cpu() for g in flat])
             self.all_terms.move(values.float(), lengths.float())
             self.weights = self.all_terms.weights.double()
         self.losses = values

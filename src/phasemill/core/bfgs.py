@@ -16,38 +16,21 @@ the updates wait as columns of P and are added together.
 
 from __future__ import annotations
 
-import logging
 import math
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
 from scipy.linalg.blas import dsymv, dsyr2k
 from scipy.optimize import line_search
 
-from phasemill.core.lbfgs import Minimum, Vector
-from phasemill.core.run import (
-    Checkpoints,
-    Interrupted,
-    LoopError,
-    Progress,
-    Row,
-    announce,
-    make_row,
-    not_finite,
-    stop_signals,
-    write_history,
-)
-
-log = logging.getLogger("phasemill")
+from phasemill.core.minimisation import Fun, Minimisation, Minimum, Options, Vector
 
 Update = Literal["bfgs", "ss_bfgs", "ss_broyden"]
-Fun = Callable[[Vector], tuple[float, Vector]]
+Renew = Callable[[int, Vector], None]
 
 WAITING = 32
 """Updates that wait: each makes a product dearer by four passes through a vector, and all share one pass through H."""
@@ -213,19 +196,13 @@ def minimise_bfgs(
     fun: Fun,
     x0: Vector,
     *,
-    iterations: int,
-    every: int,
-    checkpoints: Path,
-    key: str,
-    history: Path,
-    validate: Callable[[Vector], Mapping[str, float]] | None = None,
-    renew: Callable[[int, Vector], None] | None = None,
+    renew: Renew | None = None,
     segment: int = 500,
     update: Update = "ss_broyden",
     gtol: float = 1e-8,
     checkpoint_seconds: float = 300.0,
-    log_seconds: float = 10.0,
     label: str = "BFGS",
+    **options: Unpack[Options],
 ) -> Minimum:
     """x = argmin fun(x), going on from the newest checkpoint of the same `key` if there is one.
 
@@ -236,16 +213,13 @@ def minimise_bfgs(
 
     Arguments
     ---------
-    fun: x, shape (n,), float64 -> value and gradient, shape (n,); must be deterministic. A trial step at which it is
-        not finite is shortened.
-    iterations, every: most iterations; a history row is due after each `every` and at the end.
-    checkpoints, key, history, checkpoint_seconds, log_seconds: as in `loop.train`; columns step, seconds, loss, then
-        what `validate` returns for the x of the row. An Adam stage before needs a folder or key of its own.
+    fun: value and gradient. A trial step at which it is not finite is shortened.
     renew: called as renew(i, x) before segment i = 0, 1, ... with the x where it begins; it may change `fun` (other
         points, other weights), by i and x alone. H is kept.
     segment: iterations between two renewals.
     update: kind of the update; see the module.
     gtol: converged when max|gradient| <= gtol.
+    checkpoint_seconds: time between checkpoints. options: see `minimisation.Options`.
 
     Raises
     ------
@@ -254,104 +228,92 @@ def minimise_bfgs(
     Interrupted
         After SIGTERM or SIGUSR1, once the last whole iteration is saved.
     """
-    store = Checkpoints(checkpoints, key, seconds=checkpoint_seconds)
-    state = Minimum(np.array(x0, dtype=np.float64))
-    inverse: Inverse | None = None
-    product: Vector | None = None  # H g
-    number, anchor, failed = -1, state.x, False  # the segment, its first x, whether a line search failed in it
-    if saved := store.load():
-        state = Minimum(**{**saved["result"], "x": saved["result"]["x"].numpy()})
-        if state.x.size != np.size(x0):
-            raise LoopError(
-                f"checkpoint {store.newest} holds {state.x.size} unknowns but {np.size(x0)} are asked for; "
-                f"delete {store.folder} to train again"
-            )
-        number, anchor, failed = saved["number"], saved["anchor"].numpy(), saved["failed"]
-        if saved["inverse"] is not None:
-            inverse, product = Inverse.thaw(saved["inverse"]), saved["product"].numpy()
-    announce(label, state.iterations, iterations, store, finished=state.finished)
-    write_history(history, state.rows)
-    began = time.monotonic() - state.seconds
-
-    def row() -> Row:
-        metrics = validate(state.x.copy()) if validate is not None else {}
-        first = {"step": state.iterations, "seconds": time.monotonic() - began, "loss": state.value}
-        return make_row(label, first, metrics)
-
-    def save() -> None:
-        state.seconds = time.monotonic() - began
-        whole = inverse is not None and product is not None and not state.finished
-        content = {
-            "result": {**vars(state), "x": torch.from_numpy(state.x)},
-            "anchor": torch.from_numpy(anchor),
-            "number": number,
-            "failed": failed,
-            "inverse": inverse.freeze() if inverse is not None and whole else None,
-            "product": torch.from_numpy(product) if whole else None,
-        }
-        store.save(state.iterations, content)
-        write_history(history, state.rows)
-
-    def finish(message: str, *, converged: bool) -> None:
-        state.converged, state.message, state.finished = converged, message, True
-        if not state.rows or state.rows[-1]["step"] < state.iterations:
-            state.rows.append(row())
-        save()
-
-    with stop_signals() as stop, Progress(label, state.iterations, iterations, log_seconds) as progress:
-
-        def watched(x: Vector) -> tuple[float, Vector]:
-            if stop:
-                raise Interrupted
-            return fun(x)
-
-        gradient: Vector | None = None
+    run = Descent(fun, x0, renew, segment, label=label, checkpoint_seconds=checkpoint_seconds, **options)
+    state = run.state
+    with run.running(fun) as watched:
         while not state.finished:
-            if state.iterations >= iterations:
-                finish("all iterations are done", converged=False)
+            if state.iterations >= run.iterations:
+                run.finish("all iterations are done")
                 continue
-            if state.iterations // segment != number:
-                number, anchor, failed = state.iterations // segment, state.x, False
-                if renew is not None:
-                    gradient = product = None
-            if gradient is None:
-                if renew is not None:
-                    renew(number, anchor.copy())
-                state.value, gradient = fun(state.x)
-                if not (math.isfinite(state.value) and np.isfinite(gradient).all()):
-                    raise not_finite(label, state.iterations, "the loss", store, "start from better weights")
+            gradient = run.begin_iteration()
             if np.abs(gradient).max() <= gtol:
-                finish("the gradient is as small as gtol", converged=True)
+                run.finish("the gradient is as small as gtol", converged=True)
                 continue
-            if inverse is None:
-                inverse, product = Inverse(gradient.size, 1 / float(np.linalg.norm(gradient))), None
-            if product is None:
-                product = inverse @ gradient
-            try:
-                found = search(watched, state.x, -product, state.value, gradient)
-            except Interrupted:
-                save()
-                place = (stop[0].name, state.iterations, iterations, store.newest)
-                log.warning("%s: %s at step %d of %d, saved as %s", label, *place)
-                raise
+            inverse, product = run.preconditioned(gradient)
+            found = search(watched, state.x, -product, state.value, gradient)
             state.evaluations += found.evaluations
             if found.x is None:
-                if inverse.fresh and inverse.gamma * float(np.linalg.norm(gradient)) > SHORTEST:
-                    inverse.gamma, product = 1e-3 * inverse.gamma, None  # its length is a guess until a step is taken
-                    continue
-                if failed or inverse.fresh:
-                    finish("the line search finds no lower value", converged=False)
-                inverse, failed = None, True
-                continue
-            s, y = found.x - state.x, found.gradient - gradient
-            scale = -found.alpha * float(s @ gradient)
-            product = inverse.update(update, s, y, found.gradient, product, scale)
-            state.x, state.value, gradient = found.x, found.value, found.gradient
-            state.iterations += 1
-            progress.show(state.iterations, {"loss": state.value})
-            if state.iterations % every == 0:
-                state.rows.append(row())
-            if store.due(state.iterations):
-                save()
-    log.info("%s: finished at step %d, loss %.6g: %s", label, state.iterations, state.value, state.message)
+                run.begin_anew(inverse, gradient)
+            else:
+                s, y = found.x - state.x, found.gradient - gradient
+                scale = -found.alpha * float(s @ gradient)
+                run.take(found.x, found, inverse.update(update, s, y, found.gradient, product, scale))
     return state
+
+
+class Descent(Minimisation):
+    """A run with its H, the gradient at x, and the segment that it is in."""
+
+    def __init__(
+        self, fun: Fun, x0: Vector, renew: Renew | None, segment: int, *,
+        label: str, checkpoint_seconds: float, **options: Unpack[Options],
+    ) -> None:  # fmt: skip
+        super().__init__(x0, label=label, checkpoint_seconds=checkpoint_seconds, **options)
+        self.fun, self.renew, self.segment = fun, renew, segment
+        self.gradient: Vector | None = None
+        self.inverse: Inverse | None = None
+        self.product: Vector | None = None  # H g
+        self.number, self.anchor, self.failed = -1, self.state.x, False  # the segment, its first x, a failed search
+        if saved := self.saved:
+            self.number, self.anchor, self.failed = saved["number"], saved["anchor"].numpy(), saved["failed"]
+            if saved["inverse"] is not None:
+                self.inverse, self.product = Inverse.thaw(saved["inverse"]), saved["product"].numpy()
+
+    def content(self) -> dict[str, Any]:
+        """What a checkpoint holds: H too, as long as there are steps to come."""
+        matrix: dict[str, Any] = {"inverse": None, "product": None}
+        if self.inverse is not None and self.product is not None and not self.state.finished:
+            matrix = {"inverse": self.inverse.freeze(), "product": torch.from_numpy(self.product)}
+        anchor = torch.from_numpy(self.anchor)
+        return super().content() | {"anchor": anchor, "number": self.number, "failed": self.failed} | matrix
+
+    def begin_iteration(self) -> Vector:
+        """The gradient at x, after the renewal that may be due."""
+        state = self.state
+        if state.iterations // self.segment != self.number:
+            self.number, self.anchor, self.failed = state.iterations // self.segment, state.x, False
+            if self.renew is not None:
+                self.gradient = self.product = None
+        if self.gradient is None:
+            if self.renew is not None:
+                self.renew(self.number, self.anchor.copy())
+            state.value, self.gradient = self.fun(state.x)
+            if not (math.isfinite(state.value) and np.isfinite(self.gradient).all()):
+                raise self.diverged(state.iterations)
+        return self.gradient
+
+    def preconditioned(self, gradient: Vector) -> tuple[Inverse, Vector]:
+        """H and H g; at first, and after a failure, H is an identity that makes H g of length 1."""
+        if self.inverse is None:
+            self.inverse, self.product = Inverse(gradient.size, 1 / float(np.linalg.norm(gradient))), None
+        if self.product is None:
+            self.product = self.inverse @ gradient
+        return self.inverse, self.product
+
+    def begin_anew(self, inverse: Inverse, gradient: Vector) -> None:
+        """After a search without a step: a shorter first step, another identity, or the end."""
+        if inverse.fresh and inverse.gamma * float(np.linalg.norm(gradient)) > SHORTEST:
+            inverse.gamma, self.product = 1e-3 * inverse.gamma, None  # its length is a guess until a step is taken
+            return
+        if self.failed or inverse.fresh:
+            self.finish("the line search finds no lower value")
+        self.inverse, self.failed = None, True
+
+    def take(self, x: Vector, found: Found, product: Vector) -> None:
+        """Go to x, with the new H g, and save if it is time."""
+        state = self.state
+        state.x, state.value, self.gradient, self.product = x, found.value, found.gradient, product
+        state.iterations += 1
+        self.advance(state.iterations, x, state.value, state.rows)
+        if self.store.due(state.iterations):
+            self.save()

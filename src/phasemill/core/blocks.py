@@ -1,7 +1,10 @@
-"""What the configuration is built of: strict blocks, common fields, and the jobs that get a part of it."""
+"""What the configuration is built of: strict blocks, common fields, the jobs that get a part of it, and wings."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -48,3 +51,15 @@ class Job(Block):
 
     version: Literal[1] = 1
     seed: int
+
+
+@dataclass(frozen=True)
+class Wing:
+    """What makes a folder of the package a wing: its module `config` calls one of these `WING`."""
+
+    block: type[Block]
+    """Its part of the configuration."""
+    jobs: Mapping[str, type[Job]]
+    """By their names; the blocks that a job gets have the same names in the job and in `block`."""
+    place: float = math.inf
+    """Where it stands among the wings; those without a place come last, by their names."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -17,6 +17,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from phasemill.core.files import write_bytes
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
 MARKERS = ("o", "D", "s", "^", "v", "P")
@@ -136,6 +139,35 @@ def strip(rows: Mapping[str, np.ndarray], times: Sequence[float], quantity: str 
     for ax, time in zip(axes[0], times, strict=True):
         ax.set_title(f"t = {time:g}", loc="center")
     return fig
+
+
+def evenly(count: int, shown: int) -> np.ndarray:
+    """Up to `shown` of the numbers 0 ... count - 1, evenly spaced, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, shown).round().astype(int))
+
+
+def tenths(time: float) -> float:
+    """The time with one decimal."""
+    return round(time, 1)
+
+
+def four_digits(time: float) -> float:
+    """The time with four digits."""
+    return float(f"{time:.4g}")
+
+
+def stored_strip(
+    rows: Mapping[str, xr.DataArray], *, shown: int = 6, quantity: str = r"$\phi$",
+    rounded: Callable[[float], float] = float,
+) -> Figure:  # fmt: skip
+    """`strip` of arrays (time, x, y) at up to `shown` of their times, evenly spaced in the store.
+
+    rounded: gives the time that is shown.
+    """
+    times = next(iter(rows.values()))["time"].values
+    kept = evenly(len(times), shown)
+    frames = {label: row.isel(time=kept).values for label, row in rows.items()}
+    return strip(frames, [rounded(float(time)) for time in times[kept]], quantity)
 
 
 @style()

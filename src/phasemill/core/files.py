@@ -21,6 +21,8 @@ def write_bytes(path: Path | str, content: bytes) -> Path:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(partial, path)
+    except OSError as error:  # a full disk says how, but not where
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         partial.unlink(missing_ok=True)
     return path
@@ -48,7 +50,7 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}); remake it") from None
 
 

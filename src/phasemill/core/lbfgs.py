@@ -8,81 +8,39 @@ that segment. Filling a new memory costs about as many iterations as it has pair
 
 from __future__ import annotations
 
-import logging
 import math
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from typing import Unpack
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, minimize
 from torch.nn.utils import parameters_to_vector
 
-from phasemill.core.run import (
-    Checkpoints,
-    Interrupted,
-    LoopError,
-    Progress,
-    Row,
-    announce,
-    make_row,
-    not_finite,
-    stop_signals,
-    write_history,
-)
-
-log = logging.getLogger("phasemill")
-
-Vector = NDArray[np.float64]
-
-
-@dataclass
-class Minimum:
-    """Where a minimisation stands at a segment boundary; saved in each checkpoint and returned at the end."""
-
-    x: Vector
-    value: float = math.inf
-    iterations: int = 0
-    evaluations: int = 0
-    seconds: float = 0.0  # of work, over all restarts
-    rows: list[Row] = field(default_factory=list)
-    converged: bool = False
-    message: str = ""
-    finished: bool = False
+from phasemill.core.minimisation import Fun, Minimisation, Minimum, Options, Vector
 
 
 def minimise_lbfgs(
-    fun: Callable[[Vector], tuple[float, Vector]],
+    fun: Fun,
     x0: Vector,
     *,
-    iterations: int,
-    every: int,
-    checkpoints: Path,
-    key: str,
-    history: Path,
-    validate: Callable[[Vector], Mapping[str, float]] | None = None,
     segment: int = 500,
     memory: int = 50,
     gtol: float = 1e-8,
     ftol: float = 0.0,
     checkpoint_seconds: float = 60.0,
-    log_seconds: float = 10.0,
     label: str = "L-BFGS",
+    **options: Unpack[Options],
 ) -> Minimum:
     """x = argmin fun(x), going on from the newest checkpoint of the same `key` if there is one.
 
     Arguments
     ---------
-    fun: x, shape (n,), float64 -> value and gradient, shape (n,); must be deterministic. See `objective`.
-    iterations, every: most iterations; a history row is due after each `every` and at the end.
-    checkpoints, key, history, checkpoint_seconds, log_seconds: as in `loop.train`; columns step, seconds, loss, then
-        what `validate` returns for the x of the row. An Adam stage before needs a folder or key of its own.
+    fun: value and gradient; see `objective`.
     segment: iterations between restarts of the memory, several times `memory`; checkpoints lie on these boundaries.
     memory: number of curvature pairs (scipy's maxcor).
     gtol, ftol: converged when max|gradient| <= gtol or when the relative decrease of one iteration is <= ftol.
+    checkpoint_seconds: time between checkpoints. options: see `minimisation.Options`.
 
     Raises
     ------
@@ -91,87 +49,49 @@ def minimise_lbfgs(
     Interrupted
         After SIGTERM or SIGUSR1, once the last boundary is saved.
     """
-    store = Checkpoints(checkpoints, key, seconds=checkpoint_seconds)
-    state = Minimum(np.array(x0, dtype=np.float64))
-    if saved := store.load():
-        state = Minimum(**{**saved["result"], "x": saved["result"]["x"].numpy()})
-        if state.x.size != np.size(x0):
-            raise LoopError(
-                f"checkpoint {store.newest} holds {state.x.size} unknowns but {np.size(x0)} are asked for; "
-                f"delete {store.folder} to train again"
-            )
-    announce(label, state.iterations, iterations, store, finished=state.finished)
-    write_history(history, state.rows)
-    began = time.monotonic() - state.seconds
+    run = Minimisation(x0, label=label, checkpoint_seconds=checkpoint_seconds, **options)
+    state = run.state
+    step, rows = state.iterations, state.rows  # the ones inside a segment: kept only at its end
 
-    def row(step: int, x: Vector, value: float) -> Row:
-        metrics = validate(x.copy()) if validate is not None else {}
-        return make_row(label, {"step": step, "seconds": time.monotonic() - began, "loss": value}, metrics)
+    def after_iteration(intermediate_result: OptimizeResult) -> None:
+        nonlocal step
+        step += 1
+        value = float(intermediate_result.fun)
+        if not math.isfinite(value):
+            raise run.diverged(step)
+        run.advance(step, intermediate_result.x, value, rows)
 
-    def save() -> None:
-        state.seconds = time.monotonic() - began
-        store.save(state.iterations, {"result": {**vars(state), "x": torch.from_numpy(state.x)}})
-        write_history(history, state.rows)
-
-    with stop_signals() as stop, Progress(label, state.iterations, iterations, log_seconds) as progress:
-        step, rows = state.iterations, state.rows  # the ones inside a segment: kept only at its end
-
-        def watched(x: Vector) -> tuple[float, Vector]:
-            if stop:
-                raise Interrupted
-            return fun(x)
-
-        def after_iteration(intermediate_result: OptimizeResult) -> None:
-            nonlocal step
-            step += 1
-            x, value = intermediate_result.x, float(intermediate_result.fun)
-            if not math.isfinite(value):
-                raise not_finite(label, step, "the loss", store, "start from better weights")
-            progress.show(step, {"loss": value})
-            if step % every == 0:
-                rows.append(row(step, x, value))
-
+    with run.running(fun) as watched:
         while not state.finished:
             step, rows = state.iterations, list(state.rows)
-            try:
-                found = minimize(
-                    watched,
-                    state.x,
-                    jac=True,
-                    method="L-BFGS-B",
-                    callback=after_iteration,
-                    options={
-                        "maxiter": min(segment, iterations - state.iterations),
-                        "maxfun": np.iinfo(np.int32).max,
-                        "maxcor": memory,
-                        "gtol": gtol,
-                        "ftol": ftol,
-                    },
-                )
-            except Interrupted:
-                save()
-                log.warning("%s: %s at step %d of %d, saved as %s", label, stop[0].name, step, iterations, store.newest)
-                raise
-
+            found = minimize(
+                watched,
+                state.x,
+                jac=True,
+                method="L-BFGS-B",
+                callback=after_iteration,
+                options={
+                    "maxiter": min(segment, run.iterations - state.iterations),
+                    "maxfun": np.iinfo(np.int32).max,
+                    "maxcor": memory,
+                    "gtol": gtol,
+                    "ftol": ftol,
+                },
+            )
             if not math.isfinite(found.fun):
-                raise not_finite(label, step, "the loss", store, "start from better weights")
+                raise run.diverged(step)
             state.x, state.value, state.rows = found.x, float(found.fun), rows
             state.iterations += int(found.nit)
             state.evaluations += int(found.nfev)
-            state.converged, state.message = bool(found.success), str(found.message)
             # A failed line search is worth another try with a new memory, unless it failed with a new memory.
-            state.finished = state.converged or found.nit == 0 or state.iterations >= iterations
-            if state.finished and (not rows or rows[-1]["step"] < state.iterations):
-                rows.append(row(state.iterations, state.x, state.value))
-            if state.finished or store.due(state.iterations):
-                save()
-    log.info("%s: finished at step %d, loss %.6g: %s", label, state.iterations, state.value, state.message)
+            if found.success or found.nit == 0 or state.iterations >= run.iterations:
+                run.finish(str(found.message), converged=bool(found.success))
+            elif run.store.due(state.iterations):
+                run.save()
     return state
 
 
-def objective(
-    parameters: Iterable[torch.nn.Parameter], loss: Callable[[], torch.Tensor]
-) -> Callable[[Vector], tuple[float, Vector]]:
+def objective(parameters: Iterable[torch.nn.Parameter], loss: Callable[[], torch.Tensor]) -> Fun:
     """fun(x) = (loss, d loss / d x) with the parameters set to x; float64 parameters lose nothing on the way."""
     tensors = list(parameters)
 

@@ -33,7 +33,7 @@ def mae(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
 
 def relative_l2(truth: NDArray[Any], prediction: NDArray[Any]) -> float:
     """sqrt(sum((truth - prediction)^2) / sum(truth^2)); nan if the truth is zero everywhere."""
-    return sqrt(_ratio(np.sum(_error(truth, prediction) ** 2), np.sum(_float64(truth) ** 2)))
+    return _ratio(float(np.linalg.norm(_error(truth, prediction))), float(np.linalg.norm(_float64(truth))))
 
 
 def r2(truth: NDArray[Any], prediction: NDArray[Any]) -> float:

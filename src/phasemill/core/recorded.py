@@ -28,6 +28,8 @@ def keep(folder: Path, output: Path, title: str | None = None) -> Path:
     benchmark's.
     """
     metrics, provenance = read_json(folder / "metrics.json"), read_json(folder / "provenance.json")
+    if not (isinstance(metrics, dict) and {*KEPT, "metrics"} <= metrics.keys() and isinstance(provenance, list)):
+        raise InputError(f"{folder}: metrics.json and provenance.json are not those of a benchmark; evaluate it again")
     if not output.name.startswith(f"{metrics['benchmark']}_") or output.suffix != ".json":
         raise InputError(f"{output}: name it {metrics['benchmark']}_....json, so that its pages find it")
     tables = [table for table in metrics["tables"] if not table["title"].startswith(PREFIX)]
@@ -47,7 +49,9 @@ def load(paths: Sequence[Path]) -> list[dict[str, Any]]:
     records = []
     for path in sorted(paths):
         content = read_json(path)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
+        if not (
+            isinstance(content, dict) and content.get("format") == FORMAT and {*KEPT, "provenance"} <= content.keys()
+        ):
             raise InputError(f"{path} is no record of phasemill; make one with: phasemill record FOLDER -o {path}")
         records.append(content)
     return records

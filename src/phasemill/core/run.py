@@ -118,7 +118,7 @@ def stop_signals() -> Iterator[list[signal.Signals]]:
 class Progress:
     """A bar with the remaining time on a terminal; elsewhere a plain log line every `seconds`."""
 
-    def __init__(self, label: str, step: int, steps: int, seconds: float) -> None:
+    def __init__(self, label: str, step: int, steps: int, seconds: float = 10.0) -> None:
         self.label, self.first, self.steps, self.seconds = label, step, steps, seconds
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self.bar = Bar(*columns, console=Console(stderr=True), transient=True) if sys.stderr.isatty() else None

@@ -2,20 +2,22 @@
 
 Layout: a Zarr v3 group, dims `(sim[, time], x[, y[, z]])`, consolidated metadata, one shard per simulation, and a
 small deterministic manifest `NAME.json` beside `NAME.zarr`. The writer builds `.NAME.zarr.PID.partial` and renames
-it; the manifest is written last, so a store with a manifest is whole. Pipeline code reads with `open_dataset`, which
-refuses a store without its manifest; tools for a user's own fields read with `xarray.open_zarr`.
+it; an older store stays until then, and the manifest comes last, so a store with a manifest is whole. Pipeline code
+reads with `open_dataset`, which refuses a store without its manifest; tools for a user's own fields read with
+`xarray.open_zarr`.
 
 Open a store with dask as `open_dataset(path, chunks=DASK_CHUNKS)`: one task per simulation.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,16 +54,18 @@ class Variable:
     attrs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def flags(values: Any, meanings: tuple[str, ...], dim: str, long_name: str) -> xr.DataArray:
+def flags(values: Any, meanings: tuple[str, ...], dim: str, long_name: str, roles: Sequence[str] = ()) -> xr.DataArray:
     """A categorical coordinate as int8 with CF flag attributes (text coordinates warn in Zarr v3).
 
     Words are written with underscores: CF separates meanings by blanks.
+    roles: what each of the meanings is to a reader of the summary: network, solver, trivial or check.
     """
     codes = np.array([meanings.index(value) for value in values], np.int8)
     attrs = {
         "long_name": long_name,
         "flag_values": list(range(len(meanings))),
         "flag_meanings": " ".join("_".join(words.split()) for words in meanings),
+        **({"flag_roles": " ".join(roles)} if roles else {}),
     }
     return xr.DataArray(codes, dims=(dim,), attrs=attrs)
 
@@ -111,44 +115,78 @@ def create(
     _refuse_other_content(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for stale in path.parent.glob(f".{path.name}.*.partial"):
-        if not psutil.pid_exists(int(stale.name.split(".")[-2])):
-            shutil.rmtree(stale, ignore_errors=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    manifest_path(path).unlink(missing_ok=True)
-    template = coords.assign(
-        {
-            name: xr.DataArray(
-                _blank([coords.sizes[dim] for dim in spec.dims], spec.dtype),
-                dims=spec.dims,
-                attrs={"units": spec.units, "long_name": spec.long_name, **spec.attrs},
-            )
-            for name, spec in variables.items()
+        owner = stale.name.split(".")[-2]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            _remove(stale)
+    partial, old, ready = (
+        path.with_name(f".{path.name}.{word}{os.getpid()}.partial") for word in ("", "old.", "json.")
+    )
+    try:
+        template = coords.assign(
+            {
+                name: xr.DataArray(
+                    _blank([coords.sizes[dim] for dim in spec.dims], spec.dtype),
+                    dims=spec.dims,
+                    attrs={"units": spec.units, "long_name": spec.long_name, **spec.attrs},
+                )
+                for name, spec in variables.items()
+            }
+        )
+        encoding = {name: _encoding(template[name]) for name in variables}
+        template.drop_attrs(deep=False).to_zarr(
+            partial, compute=False, encoding=encoding, zarr_format=3, consolidated=False
+        )
+        group = zarr.open_group(partial, mode="r+")
+        # every chunk becomes a file, also one of zeros alone, so that a lost file can be told from an empty chunk
+        zarr.config.set({"array.write_empty_chunks": True})
+        writer = Writer(group, variables)
+        yield writer
+        for name, written in writer.digests.items():
+            if missing := [sim for sim in range(coords.sizes["sim"]) if sim not in written]:
+                raise ValueError(f"{path}: {name} was not written for simulations {missing}")
+        manifest = _manifest(template, attrs, writer.digests) | _chunks(partial)
+        head = {
+            "Conventions": "CF-1.11",
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "digest": manifest["digest"],
         }
-    )
-    encoding = {name: _encoding(template[name]) for name in variables}
-    template.drop_attrs(deep=False).to_zarr(
-        partial, compute=False, encoding=encoding, zarr_format=3, consolidated=False
-    )
-    group = zarr.open_group(partial, mode="r+")
-    # every chunk becomes a file, also one of zeros alone, so that a lost file can be told from an empty chunk
-    zarr.config.set({"array.write_empty_chunks": True})
-    writer = Writer(group, variables)
-    yield writer
-    for name, written in writer.digests.items():
-        if missing := [sim for sim in range(coords.sizes["sim"]) if sim not in written]:
-            raise ValueError(f"{path}: {name} was not written for simulations {missing}")
-    manifest = _manifest(template, attrs, writer.digests) | _chunks(partial)
-    head = {"Conventions": "CF-1.11", "format": FORMAT, "format_version": FORMAT_VERSION, "digest": manifest["digest"]}
-    group.attrs.update({**attrs, **head, **_flat(writer.provenance or Clock().record("write", {}))})
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        zarr.consolidate_metadata(partial)
-    _flush(partial)
-    if path.exists():
-        shutil.rmtree(path)
-    os.replace(partial, path)
-    write_json(manifest_path(path), manifest)
+        group.attrs.update({**attrs, **head, **_flat(writer.provenance or Clock().record("write", {}))})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+            zarr.consolidate_metadata(partial)
+        _flush(partial)
+        write_json(ready, manifest)  # now, since renaming takes no space on a disk that is nearly full
+        manifest_path(path).unlink(missing_ok=True)
+        _swap(partial, path, old)
+        os.replace(ready, manifest_path(path))
+    except OSError as error:  # a full disk says how, but not where
+        raise OSError(error.errno, error.strerror, error.filename or str(path)) from error
+    finally:  # also of a failure: what is there stays as it was, and a full disk gets its space back
+        for left in (partial, old, ready):
+            _remove(left)
+
+
+def _swap(partial: Path, path: Path, old: Path) -> None:
+    """Put a new store in the place of an old one; of several writers at once the last one wins, whole."""
+    while True:
+        with suppress(FileNotFoundError):
+            os.replace(path, old)
+        try:
+            os.replace(partial, path)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        _remove(old)  # another writer has put its store there meanwhile
+
+
+def _remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def open_dataset(path: Path | str, *, chunks: Mapping[str, int] | None = None) -> xr.Dataset:
@@ -159,22 +197,13 @@ def open_dataset(path: Path | str, *, chunks: Mapping[str, int] | None = None) -
     StoreError
         If the store is missing, has no manifest, or the two do not belong together.
     """
-    path = Path(path)
-    remedy = f"remake it with: snakemake -c all --force -- {path}"
-    if not path.is_dir():
-        raise StoreError(f"{path} does not exist; make it with: snakemake -c all -- {path}")
-    if not manifest_path(path).is_file():
-        raise StoreError(f"{path} has no manifest {manifest_path(path).name}, so it may be half-written; {remedy}")
-    try:
-        manifest = read_json(manifest_path(path))
-        expected = manifest["digest"] if manifest["format"] == FORMAT else None
-    except (ValueError, KeyError, TypeError):
-        raise StoreError(f"{manifest_path(path)} is not a manifest of {FORMAT}; {remedy}") from None
+    path, manifest = Path(path), _manifest_of(Path(path))
+    remedy = _remedy(path)
     try:
         dataset: xr.Dataset = xr.open_zarr(path, chunks=None)
     except Exception as error:  # whatever a broken store raises, the reader's user needs one sentence
         raise StoreError(f"{path} cannot be opened as Zarr ({type(error).__name__}: {error}); {remedy}") from error
-    if expected is None or dataset.attrs.get("digest") != expected:
+    if dataset.attrs.get("digest") != manifest["digest"]:
         raise StoreError(f"{path} and {manifest_path(path).name} do not belong together; {remedy}")
     if {key: manifest.get(key) for key in ("chunk_files", "chunk_bytes")} != _chunks(path):
         raise StoreError(f"{path} is damaged: chunks are missing or cut short; {remedy}")
@@ -189,8 +218,28 @@ def manifest_path(path: Path | str) -> Path:
 
 
 def digest(path: Path | str) -> str:
-    """Content digest of a data set, from its manifest."""
-    return str(read_json(manifest_path(path))["digest"])
+    """Content digest of a data set, from its manifest; raises StoreError where there is none."""
+    return str(_manifest_of(Path(path))["digest"])
+
+
+def _manifest_of(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        raise StoreError(f"{path} does not exist; make it with: snakemake -c all -- {path}")
+    if not manifest_path(path).is_file():
+        raise StoreError(
+            f"{path} has no manifest {manifest_path(path).name}, so it may be half-written; {_remedy(path)}"
+        )
+    try:
+        manifest = read_json(manifest_path(path))
+        if manifest["format"] == FORMAT and isinstance(manifest["digest"], str):
+            return dict(manifest)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise StoreError(f"{manifest_path(path)} is not a manifest of {FORMAT}; {_remedy(path)}")
+
+
+def _remedy(path: Path) -> str:
+    return f"remake it with: snakemake -c all --force -- {path}"
 
 
 def _refuse_other_content(path: Path) -> None:

@@ -140,19 +140,23 @@ def load(dataset: xr.Dataset) -> NDArray[np.float32]:
     return np.asarray(dataset["phi"].values, np.float32)
 
 
-def _coords(case: Case, times: Floats, gone: list[float], grains: int) -> xr.Dataset:
-    def line(values: Any, dim: str, long_name: str) -> xr.DataArray:
-        return xr.DataArray(values, dims=(dim,), attrs={"units": "1", "long_name": long_name})
+def coordinate(values: Any, dim: str, long_name: str) -> xr.DataArray:
+    """A coordinate along one dim; all units are 1."""
+    return xr.DataArray(values, dims=(dim,), attrs={"units": "1", "long_name": long_name})
 
+
+def _coords(case: Case, times: Floats, gone: list[float], grains: int) -> xr.Dataset:
     centres, names = np.arange(case.cells) / (case.cells - 1), tuple(case.starts)
     return xr.Dataset(
         coords={
-            "time": line(times, "time", "time"),
-            "sim": line(np.arange(len(names)), "sim", "simulation"),
-            "grain": line(np.arange(grains), "grain", GRAIN),
-            "x": line(centres, "x", "x coordinate"),
-            "y": line(centres, "y", "y coordinate"),
+            "time": coordinate(times, "time", "time"),
+            "sim": coordinate(np.arange(len(names)), "sim", "simulation"),
+            "grain": coordinate(np.arange(grains), "grain", GRAIN),
+            "x": coordinate(centres, "x", "x coordinate"),
+            "y": coordinate(centres, "y", "y coordinate"),
             "start": store.flags(names, names, "sim", "initial microstructure"),
-            "extinction": line(gone, "sim", "first frame's time without phi > 0.5; nan where it has one to the end"),
+            "extinction": coordinate(
+                gone, "sim", "first frame's time without phi > 0.5; nan where it has one to the end"
+            ),
         }
     )

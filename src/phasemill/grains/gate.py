@@ -8,7 +8,7 @@ from typing import Any
 
 from phasemill.core.errors import InputError
 from phasemill.core.files import write_json
-from phasemill.core.weights import read_card
+from phasemill.core.model_files import read_card
 
 
 def gate(model: Path, output: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from phasemill.core.errors import InputError
-from phasemill.core.weights import load_model, read_card
+from phasemill.core.model_files import load_model, read_card
 
 WEIGHTS = Path(__file__).parent / "weights"
 

@@ -30,7 +30,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Medium:
-    """What evolves: the constants of the equation and the grid. Units are arbitrary but consistent."""
+    """What evolves: the constants of the equation and the grid. Units are arbitrary but consistent.
+
+    Examples
+    --------
+    >>> from phasemill import Medium
+    >>> from phasemill.grains.physics import lifetime
+    >>> lifetime(50.0, Medium(eta=7.0, mu=1.0, sigma=0.5))  # of a disc: R^2 / (2 mu sigma)
+    2500.0
+    """
 
     eta: float
     """Interface width, from phi = 0 to phi = 1; a length."""

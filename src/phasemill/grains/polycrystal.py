@@ -40,6 +40,17 @@ class Polycrystal:
     dt: length of a step, by default 80 % of the stability limit, dx^2 / (2 d mu s) of the module's text.
     sigma, mu: symmetric (phase, phase) tables of the energy and the mobility of each pair.
     g: bulk energy per volume of each phase; phase a grows into b under g_b - g_a.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from phasemill import Medium, Polycrystal
+    >>> from phasemill.grains.initial import one_hot, voronoi
+    >>> labels = voronoi(np.random.default_rng(0), (64, 64), 6)
+    >>> crystal = Polycrystal(one_hot(labels, 6), Medium(eta=7.0, mu=1.0))
+    >>> crystal.advance(50.0)
+    >>> round(float(crystal.volumes.sum()), 6)  # the grains fill the box
+    4096.0
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from phasemill.core import store
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.grains.config.polycrystal import Polycrystals, PolycrystalTruthJob
-from phasemill.grains.dataset import REFERENCES
+from phasemill.grains.dataset import REFERENCES, coordinate
 from phasemill.grains.initial import one_hot, voronoi
 from phasemill.grains.metrics import first_times
 from phasemill.grains.physics import Floats, Medium
@@ -104,18 +104,15 @@ def describe(wanted: Polycrystals) -> dict[str, Any]:
 
 
 def _coords(wanted: Polycrystals, times: Floats) -> xr.Dataset:
-    def line(values: Any, dim: str, long_name: str) -> xr.DataArray:
-        return xr.DataArray(values, dims=(dim,), attrs={"units": "1", "long_name": long_name})
-
     count, centres = wanted.train + wanted.test, np.arange(wanted.cells) / (wanted.cells - 1)
     splits = ["train"] * wanted.train + ["test"] * wanted.test
     return xr.Dataset(
         coords={
-            "time": line(times, "time", "time since the first frame"),
-            "sim": line(np.arange(count), "sim", "simulation"),
-            "grain": line(np.arange(wanted.grains), "grain", "grain"),
-            "x": line(centres, "x", "x coordinate"),
-            "y": line(centres, "y", "y coordinate"),
+            "time": coordinate(times, "time", "time since the first frame"),
+            "sim": coordinate(np.arange(count), "sim", "simulation"),
+            "grain": coordinate(np.arange(wanted.grains), "grain", "grain"),
+            "x": coordinate(centres, "x", "x coordinate"),
+            "y": coordinate(centres, "y", "y coordinate"),
             "split": store.flags(splits, SPLITS, "sim", "split"),
         }
     )

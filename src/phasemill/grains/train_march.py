@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from phasemill.core import loop, store
-from phasemill.core.provenance import Clock, config_hash
-from phasemill.core.run import write_history
-from phasemill.core.seeds import branch
-from phasemill.core.weights import save_model
+from phasemill.core.session import Options, Session, number_seeds
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.learned import Learn, Marching, MarchJob
 from phasemill.grains.dataset import interval_length, load, medium_of
@@ -26,45 +24,31 @@ FIRST = 3
 """Times the iterations that the first interval gets, which begins with a network that knows nothing."""
 
 
-def train(
-    job: MarchJob, data: Path, output: Path, *, checkpoints: Path, history: Path, threads: int, device: str
-) -> None:
+def train(job: MarchJob, data: Path, output: Path, **options: Unpack[Options]) -> None:
     """March through every microstructure with every seed; one step of the loop is one interval."""
-    torch.set_num_threads(threads)
-    clock, case, where = Clock(), job.case, loop.pick_device(device)
-    dataset, digest, spec = store.open_dataset(data), store.digest(data), job.model_dump()
-    frames, interval = load(dataset), interval_of(case)
+    session, case = Session(job, data, **options), job.case
+    frames, interval = load(store.open_dataset(data)), interval_of(case)
     shown = round(job.learn.supervised * case.frames)
     trained = marches(case, job.learn, job.marching)
-    rows: dict[str, Any] = {}
     for name, sim, seed in runs(case, job.learn, job.seed):
         torch.manual_seed(seed)
-        march = March(coordinates(case, job.learn, job.marching), case.frames).to(where)
+        march = March(coordinates(case, job.learn, job.marching), case.frames).to(session.where)
         march.begin(frames[sim, 0])
-        rows[name] = solve_all(
-            march, torch.from_numpy(frames[sim]).to(where), interval, job.marching, iterations=job.learn.iterations,
-            shown=shown, seed=seed, label=name, checkpoints=checkpoints / name,
-            key=config_hash({"run": name, "job": spec, "data": digest}),
+        truth = torch.from_numpy(frames[sim]).to(session.where)
+        facts = solve_all(
+            march, truth, interval, job.marching, iterations=job.learn.iterations, shown=shown, seed=seed, label=name,
+            **session.place(name),
         )  # fmt: skip
         trained[name].load_state_dict(march.state_dict())
-    write_history(
-        history,
-        [
-            {"run": name, "interval": number + 1, "loss": loss, "residual": residual, "iterations": iterations}
-            for name, run in rows.items()
-            for number, (loss, residual, iterations) in enumerate(
-                zip(run["loss"], run["residual"], run["iterations"], strict=True)
-            )
-        ],
-    )
-    card = {
-        "kind": "march",
-        "runs": rows,
-        "spec": spec,
-        "data_digest": digest,
-        "provenance": clock.record(f"train {job.benchmark}_march", spec, threads=threads, device=str(where)),
-    }
-    save_model(output, trained, card)
+        columns = zip(facts["loss"], facts["residual"], facts["iterations"], strict=True)
+        session.add(
+            name, facts,
+            (
+                {"interval": number, "loss": loss, "residual": residual, "iterations": iterations}
+                for number, (loss, residual, iterations) in enumerate(columns, start=1)
+            ),
+        )  # fmt: skip
+    session.save(output, "march", f"{job.benchmark}_march", trained.state_dict())
 
 
 def solve_all(
@@ -104,12 +88,15 @@ def solve_all(
     }
 
 
-def cpu_seconds(result: loop.Result) -> float:
-    """CPU seconds of all steps, from a history of their means since the row before."""
+def cpu_by_row(result: loop.Result) -> list[float]:
+    """CPU seconds of all steps up to each row of a history, which has their means since the row before."""
     steps = [0, *(row["step"] for row in result.rows)]
-    return round(
-        float(sum(row["cpu"] * (row["step"] - last) for row, last in zip(result.rows, steps, strict=False))), 2
-    )
+    return list(accumulate(row["cpu"] * (row["step"] - last) for row, last in zip(result.rows, steps, strict=False)))
+
+
+def cpu_seconds(result: loop.Result) -> float:
+    """CPU seconds of all steps."""
+    return round(cpu_by_row(result)[-1], 2)
 
 
 def interval_of(case: Case) -> Interval:
@@ -119,7 +106,7 @@ def interval_of(case: Case) -> Interval:
 
 def runs(case: Case, learn: Learn, root: int) -> list[tuple[str, int, int]]:
     """(name, simulation, seed of the first weights) of all trainings of a benchmark."""
-    seeds = [int(seed.generate_state(1)[0]) for seed in branch(root, "grains", learn.seeds)]
+    seeds = number_seeds(root, "grains", learn.seeds)
     return [
         (f"{start}_{number}", sim, seed) for sim, start in enumerate(case.starts) for number, seed in enumerate(seeds)
     ]

@@ -12,17 +12,14 @@ import copy
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from phasemill.core import loop, store
-from phasemill.core.provenance import Clock, config_hash
-from phasemill.core.run import write_history
-from phasemill.core.seeds import branch
-from phasemill.core.weights import save_model
+from phasemill.core.session import Options, Place, Session, number_seeds
 from phasemill.grains.config.learned import Recurrent
 from phasemill.grains.config.polycrystal import Crystals, PolycrystalStepperJob
 from phasemill.grains.library import fill
@@ -101,56 +98,37 @@ class Places(nn.Module):
         return self.frames[int(rng.integers(len(self.frames)))]
 
 
-def train(
-    job: PolycrystalStepperJob, data: Path, output: Path, *, checkpoints: Path, history: Path, threads: int, device: str
-) -> None:
+def train(job: PolycrystalStepperJob, data: Path, output: Path, **options: Unpack[Options]) -> None:
     """Train the networks of all seeds; 0 steps take the shipped ones."""
-    torch.set_num_threads(threads)
-    clock, where = Clock(), loop.pick_device(device)
-    dataset, digest, spec = store.open_dataset(data), store.digest(data), job.model_dump()
+    session, dataset = Session(job, data, **options), store.open_dataset(data)
     chosen = [sim for sim, split in enumerate(store.meanings(dataset["split"])) if split == "train"]
-    starts = torch.from_numpy(np.stack([dataset["phi"][sim, 0].values for sim in chosen]).astype(np.float32)).to(where)
-    wanted = job.polycrystal
+    first = np.stack([dataset["phi"][sim, 0].values for sim in chosen]).astype(np.float32)
+    starts, wanted = torch.from_numpy(first).to(session.where), job.polycrystal
     phases = Phases.of(medium_of(wanted), wanted.until / wanted.frames)
-    trained, rows = networks(job), []
-    facts: dict[str, Any] = {}
+    trained = networks(job)
     if not job.crystals.steps:
-        facts = fill(job.benchmark, spec, trained, Stepper)
-    seeds = branch(job.seed, "grain_polycrystal", len(trained))
+        session.runs = fill(job.benchmark, session.spec, trained, Stepper)
+    seeds = number_seeds(job.seed, "grain_polycrystal", len(trained))
     for (name, network), seed in zip(trained.items(), seeds, strict=True) if job.crystals.steps else ():
         assert isinstance(network, Stepper)
-        number = int(seed.generate_state(1)[0])
-        torch.manual_seed(number)
-        fresh = Stepper(job.recurrent.cell, job.recurrent.channels).to(where)
-        place: dict[str, Any] = {
-            "checkpoints": checkpoints / name,
-            "key": config_hash({"run": name, "job": spec, "data": digest}),
-            "history": checkpoints / name / "history.csv",
-        }
-        result = fit(fresh, starts, phases, job.recurrent, job.crystals, number, f"polycrystal {name}", place)
+        torch.manual_seed(seed)
+        fresh, label = Stepper(job.recurrent.cell, job.recurrent.channels).to(session.where), f"polycrystal {name}"
+        place = session.place(name)
+        result = fit(fresh, starts, phases, job.recurrent, job.crystals, seed, label, place)
         settled = settle(
-            fresh, one_of(starts, number), job.crystals.length, phases, step, steps=job.crystals.settling,
-            learning_rate=job.recurrent.settling_rate, seed=number, label=f"polycrystal {name}",
-            checkpoints=place["checkpoints"], key=place["key"],
+            fresh, one_of(starts, seed), job.crystals.length, phases, step, steps=job.crystals.settling,
+            learning_rate=job.recurrent.settling_rate, seed=seed, label=label, **place,
         )  # fmt: skip
         network.load_state_dict(fresh.state_dict())
-        facts[name] = {
+        facts = {
             "seconds": round(result.seconds + settled.seconds, 2),
             "cpu": round(cpu_seconds(result) + cpu_seconds(settled), 2),
             "steps": result.step,
             "residual": settled.rows[-1]["residual"],
             "curve": [{key: row[key] for key in ("step", "loss", "residual", "seconds")} for row in result.rows],
         }
-        rows += [{"run": name, **row} for row in result.rows]
-    write_history(history, rows)
-    card = {
-        "kind": "polycrystal",
-        "runs": facts,
-        "spec": spec,
-        "data_digest": digest,
-        "provenance": clock.record("train grain_polycrystal_stepper", spec, threads=threads, device=str(where)),
-    }
-    save_model(output, trained, card)
+        session.add(name, facts, result.rows)
+    session.save(output, "polycrystal", "grain_polycrystal_stepper", trained.state_dict())
 
 
 def networks(job: Any) -> nn.ModuleDict:
@@ -163,7 +141,7 @@ def networks(job: Any) -> nn.ModuleDict:
 
 def fit(
     network: Stepper, starts: Tensor, phases: Phases, settings: Recurrent, crystals: Crystals, seed: int, label: str,
-    place: dict[str, Any],
+    place: Place,
 ) -> loop.Result:  # fmt: skip
     """Train one network; the rate falls to nothing, the last weights are kept."""
     places = Places(network, one_of(starts, seed), phases)
@@ -196,6 +174,6 @@ def fit(
 
     return loop.train(
         loop.Training({"network": network, "places": places}, optimizer, schedule), one, steps=crystals.steps,
-        every=max(1, crystals.steps // 10), seed=seed, validate=validate,
+        every=max(1, crystals.steps // 10), seed=seed, history=place["checkpoints"] / "history.csv", validate=validate,
         label=label, **place,
     )  # fmt: skip

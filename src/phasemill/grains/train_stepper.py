@@ -12,16 +12,16 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from phasemill.core import loop, store
-from phasemill.core.provenance import Clock, config_hash
-from phasemill.core.run import write_history
-from phasemill.core.weights import load_model, save_model
+from phasemill.core.model_files import load_model
+from phasemill.core.provenance import config_hash
+from phasemill.core.session import Options, Place, Session
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.learned import Learn, Recurrent, StepperJob
 from phasemill.grains.dataset import load
@@ -83,29 +83,21 @@ def follow(network: Stepper, frames: Tensor, interval: Interval) -> Iterator[tup
         _, state = network(phi, interval.pinned_force(phi), state)
 
 
-def train(
-    job: StepperJob, data: Path, output: Path, *, checkpoints: Path, history: Path, threads: int, device: str,
-    start: Path,
-) -> None:  # fmt: skip
+def train(job: StepperJob, data: Path, output: Path, *, start: Path, **options: Unpack[Options]) -> None:
     """Train a recurrent network and a gamma for each march in the file `start`; 0 steps take the shipped ones."""
-    torch.set_num_threads(threads)
-    clock, case, where = Clock(), job.case, loop.pick_device(device)
-    spec, digest = job.model_dump(), store.digest(data)
-    taught = marches(case, job.learn, job.marching)
+    session, case = Session(job, data, **options), job.case
+    where, taught = session.where, marches(case, job.learn, job.marching)
     parent = load_model(start, taught)
     interval, trained = interval_of(case), hybrids(case, job.learn, job.recurrent)
     frames, shown = torch.from_numpy(load(store.open_dataset(data))), round(job.learn.supervised * case.frames)
-    facts: dict[str, Any] = {}
-    rows: list[dict[str, Any]] = []
     if not job.learn.steps:
-        facts = fill(job.benchmark, spec, trained, lambda cell, channels: Hybrid(Stepper(cell, channels)))
+        session.runs = fill(job.benchmark, session.spec, trained, lambda *sizes: Hybrid(Stepper(*sizes)))
     for name, sim, seed in runs(case, job.learn, job.seed) if job.learn.steps else ():
         teacher = taught[name].to(where)
         assert isinstance(teacher, March)
         torch.manual_seed(seed)
         hybrid = Hybrid(Stepper(job.recurrent.cell, job.recurrent.channels)).to(where)
-        common = {"seed": seed, "digest": digest, "march": parent["provenance"], "job": spec, "run": name}
-        place: dict[str, Any] = {"checkpoints": checkpoints / name, "key": config_hash(common)}
+        place = taught_place(session, name, seed, parent)
         first = fit(
             hybrid.stepper, teacher.frames, interval, job.recurrent, job.learn.steps, seed, name, place,
             truth=frames[sim].to(where) if shown else None, shown=shown,
@@ -116,7 +108,7 @@ def train(
         )  # fmt: skip
         second = mix(hybrid, teacher, interval, job.learn.mixing, seed, name, place)
         trained[name].load_state_dict(hybrid.state_dict())
-        facts[name] = {
+        facts = {
             "seconds": round(first.seconds + settled.seconds + second.seconds, 2),
             "cpu": round(sum(map(cpu_seconds, (first, settled, second))), 2),
             "seconds_mixing": round(second.seconds, 2),
@@ -126,16 +118,14 @@ def train(
             "curve": [{key: row[key] for key in ("step", "loss", "residual", "seconds")} for row in first.rows],
             "gamma": [row["gamma"] for row in second.rows],
         }
-        rows += [{"run": name, **row} for row in first.rows]
-    write_history(history, rows)
-    card = {
-        "kind": "stepper",
-        "runs": facts,
-        "spec": spec,
-        "data_digest": digest,
-        "provenance": clock.record(f"train {job.benchmark}_stepper", spec, threads=threads, device=str(where)),
-    }
-    save_model(output, trained, card)
+        session.add(name, facts, first.rows)
+    session.save(output, "stepper", f"{job.benchmark}_stepper", trained.state_dict())
+
+
+def taught_place(session: Session, run: str, seed: int, parent: dict[str, Any]) -> Place:
+    """The place of a training that is taught by a march of the model file whose card is `parent`."""
+    depends = {"seed": seed, "digest": session.digest, "march": parent["provenance"], "job": session.spec, "run": run}
+    return {"checkpoints": session.checkpoints / run, "key": config_hash(depends)}
 
 
 def _first(march: March, _: int) -> Tensor:
@@ -169,7 +159,7 @@ def hybrids(case: Case, learn: Learn, settings: Recurrent) -> nn.ModuleDict:
 
 def fit(
     network: Stepper, march: Tensor, interval: Interval, settings: Recurrent, steps: int, seed: int, label: str,
-    place: dict[str, Any], *, truth: Tensor | None = None, shown: int = 0, every: int | None = None,
+    place: Place, *, truth: Tensor | None = None, shown: int = 0, every: int | None = None,
 ) -> loop.Result:  # fmt: skip
     """Train a recurrent network on one march; the rate falls to nothing and the last weights are kept.
 
@@ -219,7 +209,7 @@ def fit(
 
 
 def mix(
-    hybrid: Hybrid, march: March, interval: Interval, rollouts: int, seed: int, label: str, place: dict[str, Any]
+    hybrid: Hybrid, march: March, interval: Interval, rollouts: int, seed: int, label: str, place: Place
 ) -> loop.Result:  # fmt: skip
     """Train gamma alone, on J along the mixture's own roll-outs."""
     hybrid.stepper.requires_grad_(False)

@@ -13,27 +13,24 @@ does not mark the least error.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate, product
+from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from phasemill.core import loop, store
 from phasemill.core.errors import InputError
-from phasemill.core.provenance import Clock, config_hash
-from phasemill.core.run import write_history
-from phasemill.core.seeds import branch
-from phasemill.core.weights import read_card, save_model
+from phasemill.core.model_files import load_tensors, read_card
+from phasemill.core.session import Options, Session, number_seeds
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.learned import Marching
 from phasemill.grains.config.transfer import Origin, Stage, StageJob
 from phasemill.grains.dataset import load
 from phasemill.grains.march import March, rms
 from phasemill.grains.network import Coordinates, Stepper
-from phasemill.grains.train_march import interval_of, solve_all
+from phasemill.grains.train_march import cpu_by_row, interval_of, solve_all
 from phasemill.grains.train_stepper import fit, scored_rollout
 
 CARRIED: dict[Origin, tuple[bool, bool]] = {
@@ -85,25 +82,19 @@ def _march(case: Case, settings: Stage, marching: Marching) -> March:
     return March(Coordinates((case.cells, case.cells), settings.waves, marching.width, marching.depth), case.frames)
 
 
-def train(
-    job: StageJob, data: Path, output: Path, *, checkpoints: Path, history: Path, threads: int, device: str,
-    parents: list[Path],
-) -> None:  # fmt: skip
+def train(job: StageJob, data: Path, output: Path, *, parents: list[Path], **options: Unpack[Options]) -> None:
     """Train all arms of a stage on the first microstructure of its benchmark, one after another."""
-    torch.set_num_threads(threads)
-    clock, where, case, settings = Clock(), loop.pick_device(device), job.case, job.settings
-    spec, digest = job.model_dump(), store.digest(data)
-    ancestry = [read_card(path)["provenance"] for path in parents]
+    session, case, settings = Session(job, data, **options), job.case, job.settings
+    where, ancestry = session.where, [read_card(path)["provenance"] for path in parents]
     truth = torch.from_numpy(load(store.open_dataset(data))[0]).to(where)
     interval, trained = interval_of(case), networks(job)
     still = rms(interval.residual(truth[:1], interval.source(truth[:1])))
     marching = job.marching.model_copy(update={"tolerance": settings.tolerance})
-    seeds = [int(seed.generate_state(1)[0]) for seed in branch(job.seed, "grains_transfer", settings.seeds)]
+    seeds = number_seeds(job.seed, "grains_transfer", settings.seeds)
     marched: dict[str, dict[str, Any]] = {}
-    runs: dict[str, dict[str, Any]] = {}
     for arm in plan(settings):
         seed, shown = seeds[arm.seed], round(arm.supervised * case.frames)
-        common = {"stage": job.stage, "job": spec, "data": digest, "parents": ancestry, "seed": seed}
+        common: dict[str, Any] = {"stage": job.stage, "parents": ancestry, "seed": seed}
         if arm.march not in marched:
             torch.manual_seed(seed)
             march = _march(case, settings, job.marching).to(where)
@@ -112,8 +103,7 @@ def train(
                 carry(march.network, parent_march(parents, job, arm))
             marched[arm.march] = solve_all(
                 march, truth, interval, marching, iterations=settings.iterations, shown=shown, seed=seed,
-                label=f"{job.stage} {arm.march}", checkpoints=checkpoints / arm.march,
-                key=config_hash({**common, "run": arm.march}),
+                label=f"{job.stage} {arm.march}", **session.place(arm.march, **common),
             )  # fmt: skip
             marched[arm.march] |= scores(march.frames, truth)
             trained[arm.march].load_state_dict(march.state_dict())
@@ -126,29 +116,16 @@ def train(
         begun, residual = scored_rollout(network, truth[0], case.frames, interval)
         result = fit(
             network, teacher.frames.to(where), interval, job.recurrent, settings.steps, seed,
-            f"{job.stage} {arm.name}", {"checkpoints": checkpoints / arm.name,
-            "key": config_hash({**common, "run": arm.name})}, truth=truth, shown=shown, every=settings.every,
+            f"{job.stage} {arm.name}", session.place(arm.name, **common), truth=truth, shown=shown,
+            every=settings.every,
         )  # fmt: skip
         trained[arm.name].load_state_dict(network.state_dict())
         found, final = scored_rollout(network, truth[0], case.frames, interval)
-        runs[arm.name] = {
-            "curve": curve(result, residual, float((begun - truth).square().mean())),
-            "steps": result.step,
-            "residual": final,
-            **scores(found, truth),
-        }
-    write_history(history, [{"run": name, **row} for name, run in runs.items() for row in run["curve"]])
-    card = {
-        "kind": f"grains_transfer_{job.stage}",
-        "marches": marched,
-        "runs": runs,
-        "still": {"residual": still, **scores(truth[:1].expand_as(truth), truth)},
-        "spec": spec,
-        "data_digest": digest,
-        "parents": ancestry,
-        "provenance": clock.record(f"train grains_transfer_{job.stage}", spec, threads=threads, device=str(where)),
-    }
-    save_model(output, trained, card)
+        rows = curve(result, residual, float((begun - truth).square().mean()))
+        session.add(arm.name, {"curve": rows, "steps": result.step, "residual": final, **scores(found, truth)}, rows)
+    nothing = {"residual": still, **scores(truth[:1].expand_as(truth), truth)}
+    name = f"grains_transfer_{job.stage}"
+    session.save(output, name, name, trained.state_dict(), marches=marched, still=nothing, parents=ancestry)
 
 
 def curve(result: loop.Result, residual: float, mse: float) -> list[dict[str, float]]:
@@ -156,13 +133,11 @@ def curve(result: loop.Result, residual: float, mse: float) -> list[dict[str, fl
 
     Looks at the roll-out cost nothing here: they are no part of the training.
     """
-    steps = [0, *(row["step"] for row in result.rows)]
-    spent = accumulate(row["cpu"] * (row["step"] - last) for row, last in zip(result.rows, steps, strict=False))
     return [
         {"step": 0, "residual": residual, "mse": mse, "cpu": 0.0},
         *(
             {**{name: row[name] for name in ("step", "loss", "residual", "mse")}, "cpu": cpu}
-            for row, cpu in zip(result.rows, spent, strict=True)
+            for row, cpu in zip(result.rows, cpu_by_row(result), strict=True)
         ),
     ]
 
@@ -217,9 +192,8 @@ def read(paths: list[Path], prefix: str) -> dict[str, Tensor]:
     """
     found: dict[str, Tensor] = {}
     for path in paths:
-        with safe_open(str(path), framework="pt") as stream:
-            names = [name for name in stream.keys() if name.startswith(prefix)]  # noqa: SIM118  # no mapping
-            found |= {name.removeprefix(prefix): stream.get_tensor(name) for name in names}
+        tensors, _ = load_tensors(path)
+        found |= {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     if not found:
         raise InputError(
             f"--parents {' '.join(map(str, paths))}: no network {prefix[:-1]}; give the files of the parent benchmark"

@@ -19,6 +19,7 @@ from phasemill.grains.dataset import (
     GRAIN,
     LONGEST,
     REFERENCES,
+    coordinate,
     draw,
     filled,
     frame_times,
@@ -45,7 +46,7 @@ def simulate(job: UnseenTruthJob, output: Path, *, threads: int = 1) -> None:
         gone.append(grain_extinctions(run.time, run.frames))
         log.info("%s: %s", output.stem, start)
     most, cells = max(map(len, gone)), largest(wanted)
-    grains = xr.DataArray(np.arange(most), dims=("grain",), attrs={"units": "1", "long_name": GRAIN})
+    grains = coordinate(np.arange(most), "grain", GRAIN)
     with store.create(output, coords(wanted).assign_coords(grain=grains), variables(), _attrs()) as writer:
         for sim, (run, dx) in enumerate(runs):
             extinctions = filled(gone[sim], most)
@@ -75,21 +76,18 @@ def coords(wanted: Unseen) -> xr.Dataset:
     """Simulations with the constants of each; time counts intervals, cells are numbered."""
     names, cases = tuple(wanted.starts), list(wanted.starts.values())
 
-    def line(values: Any, dim: str, long_name: str) -> xr.DataArray:
-        return xr.DataArray(values, dims=(dim,), attrs={"units": "1", "long_name": long_name})
-
     def column(name: str, long_name: str) -> xr.DataArray:
-        return line([float(_constants(case)[name]) for case in cases], "sim", long_name)
+        return coordinate([float(_constants(case)[name]) for case in cases], "sim", long_name)
 
     cells = np.arange(largest(wanted))
     return xr.Dataset(
         coords={
-            "time": line(np.arange(wanted.frames + 1), "time", "number of intervals since the start"),
-            "sim": line(np.arange(len(names)), "sim", "simulation"),
-            "x": line(cells, "x", "cell along x"),
-            "y": line(cells, "y", "cell along y"),
+            "time": coordinate(np.arange(wanted.frames + 1), "time", "number of intervals since the start"),
+            "sim": coordinate(np.arange(len(names)), "sim", "simulation"),
+            "x": coordinate(cells, "x", "cell along x"),
+            "y": coordinate(cells, "y", "cell along y"),
             "start": store.flags(names, names, "sim", "initial microstructure"),
-            "cells": line([case.cells for case in cases], "sim", "cells per side; phi is nan beyond"),
+            "cells": coordinate([case.cells for case in cases], "sim", "cells per side; phi is nan beyond"),
             "interval": column("interval", "time between frames"),
             **{name: column(name, name) for name in ("eta", "mu", "sigma", "dg", "dx")},
         }

@@ -112,6 +112,8 @@ class Errors:
     ) -> None:
         self.known = reference is not None
         if reference is not None:
+            if not isinstance(reference, Sequence) or len(reference) != 2:
+                raise InputError("the reference is a pair: give (points, target)")
             self._points = placed(domain, given(domain, reference[0], "the reference"), None, seed, "reference")
             self._values = wanted(reference[1], self._points, domain, range(len(fields)), "the reference")
 

@@ -21,6 +21,7 @@ from phasemill.core.provenance import Clock
 from phasemill.pinns import reference
 from phasemill.pinns.config.data import AllenCahnTruthJob, BurgersTruthJob, PoissonTruthJob
 from phasemill.pinns.physics import EQUATIONS, AllenCahn, Bounds, Burgers, Equation, Floats, Poisson
+from phasemill.pinns.reference import Reference
 
 PAPER = "DN-PINN (Deguchi and Asai 2023), section 4"
 SPACE_AND_TIME = ("time", "x", "y")
@@ -37,23 +38,6 @@ LONG_NAMES = {
 }
 
 log = logging.getLogger("phasemill")
-
-
-@dataclasses.dataclass(frozen=True)
-class Reference:
-    """A reference solution on its grid, within the domain of an equation."""
-
-    first: Floats
-    """Coordinate 0, (n_0,): t, or x of Poisson."""
-    second: Floats
-    """Coordinate 1, (n_1,): x, or y of Poisson."""
-    u: Floats
-    """(n_0, n_1)"""
-
-    @property
-    def points(self) -> Floats:
-        """All points of the grid, (n_0 n_1, 2), in the order of u.ravel()."""
-        return np.stack(np.meshgrid(self.first, self.second, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 def open_truth(path: Path, problem: str) -> xr.Dataset:

@@ -79,9 +79,13 @@ class Domain:
     def held(self, name: str, value: float) -> int:
         """The column of a coordinate that can be held at `value`.
 
-        Raises InputError for an unknown coordinate and a value outside of the domain.
+        Raises InputError for an unknown coordinate, and for what is no number inside of the domain.
         """
         column = self.index(name)
+        try:
+            value = float(value)
+        except (TypeError, ValueError):
+            raise InputError(f"'{name}' is held at {value!r}: give a number") from None
         if not self.low[column] <= value <= self.high[column]:
             low, high = self.ends[name]
             raise InputError(f"'{name}' is held at {value:g}, outside of the domain ({low:g} to {high:g})")
@@ -111,9 +115,11 @@ class Domain:
 
     def _faces(self, at: Places | Sequence[Places]) -> list[list[tuple[int, float]]]:
         faces = []
-        for places in [at] if isinstance(at, Mapping) else at:
+        for places in at if isinstance(at, Sequence) else [at]:
+            if not isinstance(places, Mapping):
+                raise InputError(f"face {places!r}: name a coordinate and its value, such as at={{'t': 0}}")
             choices = [
-                [(self.held(name, float(value)), float(value)) for value in np.atleast_1d(np.asarray(values))]
+                [(self.held(name, value), float(value)) for value in np.atleast_1d(np.asarray(values)).tolist()]
                 for name, values in places.items()
             ]
             faces += [list(face) for face in product(*choices)]

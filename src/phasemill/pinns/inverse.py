@@ -25,7 +25,7 @@ from phasemill.core.run import Row
 from phasemill.core.seeds import children
 from phasemill.pinns.config.inverse import Inverse, Unknown
 from phasemill.pinns.kernels import RESIDUAL, VALUE
-from phasemill.pinns.network import Network
+from phasemill.pinns.network import Network, adam
 from phasemill.pinns.physics import Equation
 from phasemill.pinns.terms import Term, plain
 
@@ -119,7 +119,7 @@ def find(
         optimizer.step()
         return {"loss": sum(float(weight) * value for weight, (value, _) in zip(weights, parts, strict=True))}
 
-    optimizer = torch.optim.Adam([unknowns.x], lr=settings.learning_rate, eps=1e-7)
+    optimizer = adam(unknowns.x, settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.adam, 0.1 * settings.learning_rate)
     first = loop.train(
         loop.Training({"unknowns": unknowns}, optimizer, schedule), step, steps=settings.adam, every=every, seed=0,

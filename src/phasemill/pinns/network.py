@@ -94,6 +94,11 @@ class Network:
         ]
 
 
+def adam(parameter: torch.nn.Parameter, rate: float) -> torch.optim.Adam:
+    """Adam with the epsilon of DN-PINN's code."""
+    return torch.optim.Adam([parameter], lr=rate, eps=1e-7)
+
+
 def streams(network: Network, theta: Tensor, features: Tensor, e: Sequence[float]) -> Tensor:
     """The network's own streams (4, points) in torch, differentiable; what the kernels compute, in readable form.
 

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,16 +33,17 @@ from torch import Tensor
 from phasemill.core import loop
 from phasemill.core.balancing import AVERAGED, SCHEMES, Balance, Scheme
 from phasemill.core.errors import InputError, unknown
-from phasemill.core.lbfgs import Minimum, get_vector, minimise_lbfgs, objective, set_vector
+from phasemill.core.lbfgs import get_vector, minimise_lbfgs, objective, set_vector
+from phasemill.core.minimisation import Minimum
 from phasemill.core.provenance import config_hash
 from phasemill.core.seeds import branch
 from phasemill.pinns.conditions import Condition, Errors, Losses, Target, given, labelled, wanted
 from phasemill.pinns.domain import Domain, Places, distinct
+from phasemill.pinns.network import adam
 from phasemill.pinns.solution import Fields, Formula, Solution
 
 log = logging.getLogger("phasemill")
 
-ADAM_EPS = 1e-7  # as in DN-PINN
 BETA = {"softadapt": 0.1, "modified": 0.01, "gradnorm": 0.01}
 """Default of each weighting that does not average; the others have 0.99."""
 
@@ -57,6 +58,16 @@ class Problem:
     hidden: widths of the network's tanh layers.
 
     Raises InputError for ends that are no interval, and a name that is no attribute or is used twice.
+
+    Examples
+    --------
+    >>> from phasemill import Problem
+    >>> problem = Problem({"t": (0, 1)}, fields="u", hidden=(8,))
+    >>> problem.equation("decay", lambda u, x, d: d(u, "t") + u, points=20)
+    >>> problem.condition("start", points=1, at={"t": 0}, target=1.0)
+    >>> solution = problem.train(20, lbfgs=20)
+    >>> abs(float(solution.u([[1.0]])[0]) - 0.368) < 0.01  # exp(-1)
+    True
     """
 
     def __init__(
@@ -124,8 +135,8 @@ class Problem:
         """
         if (target is None) == (residual is None):
             raise InputError(f"condition '{name}': give either a target or a residual")
-        if weight is not None and not 0 <= weight < math.inf:
-            raise InputError(f"condition '{name}' has weight {weight}: give a finite one, 0 or more")
+        if weight is not None and not (isinstance(weight, int | float | np.number) and 0 <= weight < math.inf):
+            raise InputError(f"condition '{name}' has weight {weight!r}: give a finite number, 0 or more")
         columns = tuple(range(len(self._blank.names))) if field is None else (self._blank.index(field),)
         chosen = given(self.domain, points, labelled([name]), at)
         condition = Condition((name,), chosen, at, residual, target, columns, weight)
@@ -200,15 +211,9 @@ class Problem:
         Interrupted
             After SIGTERM or SIGUSR1, once a checkpoint is saved.
         """
-        rates = [float(value) for value in np.ravel(rate)]
-        rates = rates * 2 if len(rates) == 1 else rates
-        if steps < 0 or lbfgs < 0 or min(tau, threads) < 1 or (every is not None and every < 1):
-            raise InputError("training: steps and lbfgs are 0 or more, tau, every and threads 1 or more")
-        if not isinstance(seed, int) or seed < 0:
-            raise InputError(f"seed {seed!r}: give a whole number, 0 or more")
-        if len(rates) != 2 or not all(0 < r < math.inf for r in rates):
-            raise InputError(f"rate {rate}: give a learning rate above 0, or the first and the last one")
-        where = loop.pick_device(device)
+        _check_counts({"steps": steps, "lbfgs": lbfgs, "seed": seed}, 0)
+        _check_counts({"tau": tau, "threads": threads, "every": 1 if every is None else every}, 1)
+        rates, where = _first_and_last(rate), loop.pick_device(device)
         weights = Weights(self.conditions, weighting, numerator, beta, p, correct)
         if weights.moves and steps < tau:
             log.warning("weighting %s moves no weight in %d steps of Adam: it needs tau = %d", weighting, steps, tau)
@@ -219,45 +224,24 @@ class Problem:
             **{"steps": steps, "tau": tau, "rates": rates, "seed": seed, "device": where.type, "every": every},
             "losses": {name: f"{loss:.10e}" for name, loss in losses.check(exact).items()},  # stand for the equations
         }
-        with ExitStack() as stack:
-            stack.callback(torch.set_num_threads, torch.get_num_threads())
-            torch.set_num_threads(threads)
-            place = Path(stack.enter_context(TemporaryDirectory()) if folder is None else folder)
+        with _workplace(folder, threads) as place:
             seconds = math.inf if folder is None else checkpoint_seconds
             network, losses = self.build(seed, torch.float32, where)
-            optimizer = torch.optim.Adam([network.theta], lr=rates[0], eps=ADAM_EPS)
-            falls = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: (rates[1] / rates[0]) ** (i / max(steps, 1)))
-            done = loop.train(
-                loop.Training({"network": network, "weights": weights.balance}, optimizer, falls),
-                lambda i: _adam_step(i, network, losses, weights, optimizer, tau),
-                steps=steps,
-                every=every or max(1, steps // 50),
-                seed=seed,
-                checkpoints=place,
-                key=config_hash({"stage": "adam", **settings}),
-                history=place / "history.csv",
-                validate=(lambda: errors(network)) if errors.known else None,
-                checkpoint_seconds=seconds,
-                label="pinn",
-            )
+            done = _adam(
+                network, losses, weights, errors, tau, rates, steps=steps, every=every or max(1, steps // 50),
+                seed=seed, checkpoints=place, key=config_hash({"stage": "adam", **settings}),
+                history=place / "history.csv", checkpoint_seconds=seconds, label="pinn",
+            )  # fmt: skip
             rows = done.rows
             if lbfgs:
                 exact, losses = self.build(seed, torch.float64, where)
                 set_vector([exact.theta], get_vector([network.theta]))
                 network = exact
                 found = _lbfgs(
-                    network,
-                    losses,
-                    weights,
-                    errors,
-                    iterations=lbfgs,
-                    every=every or max(1, lbfgs // 50),
-                    checkpoints=place / "lbfgs",
-                    key=config_hash({"stage": "lbfgs", "iterations": lbfgs, **settings}),
-                    history=place / "lbfgs.csv",
-                    checkpoint_seconds=seconds,
-                    label="pinn L-BFGS",
-                )
+                    network, losses, weights, errors, iterations=lbfgs, every=every or max(1, lbfgs // 50),
+                    checkpoints=place / "lbfgs", key=config_hash({"stage": "lbfgs", "iterations": lbfgs, **settings}),
+                    history=place / "lbfgs.csv", checkpoint_seconds=seconds, label="pinn L-BFGS",
+                )  # fmt: skip
                 later = {"step": steps, "seconds": done.seconds}
                 rows = rows + [{name: value + later.get(name, 0) for name, value in row.items()} for row in found.rows]
         final = {name: loss.item() for name, loss in losses(network).items()}
@@ -326,6 +310,49 @@ class Weights:
     def update(self, losses: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
         """One step of the weighting with all losses and their gradients."""
         self.balance.update([losses[j].detach() for j in self._free], [gradients[j] for j in self._free])
+
+
+def _check_counts(counts: Mapping[str, Any], least: int) -> None:
+    for name, count in counts.items():
+        if not isinstance(count, int | np.integer) or count < least:
+            raise InputError(f"{name} {count!r}: give a whole number, {least} or more")
+
+
+def _first_and_last(rate: float | tuple[float, float]) -> tuple[float, float]:
+    """The learning rates between which it falls."""
+    rates = np.ravel(rate)
+    if rates.dtype.kind not in "fiu" or rates.size not in (1, 2) or not all(0 < r < math.inf for r in rates):
+        raise InputError(f"rate {rate}: give a learning rate above 0, or the first and the last one")
+    return float(rates[0]), float(rates[-1])
+
+
+@contextmanager
+def _workplace(folder: Path | str | None, threads: int) -> Iterator[Path]:
+    """The folder of a training, a passing one if none is given; inside, torch has so many threads."""
+    with ExitStack() as stack:
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(threads)
+        place = Path(stack.enter_context(TemporaryDirectory()) if folder is None else folder)
+        for part in (place, *place.parents):
+            if part.is_file():
+                raise InputError(f"folder {folder}: {part} is a file; give a folder for checkpoints")
+        yield place
+
+
+def _adam(
+    network: Fields, losses: Losses, weights: Weights, errors: Errors, tau: int, rates: tuple[float, float], *,
+    steps: int, **options: Any,
+) -> loop.Result:  # fmt: skip
+    """Adam with the weights following every `tau` steps, the rate falling exponentially."""
+    optimizer = adam(network.theta, rates[0])
+    falls = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: (rates[1] / rates[0]) ** (i / max(steps, 1)))
+    return loop.train(
+        loop.Training({"network": network, "weights": weights.balance}, optimizer, falls),
+        lambda i: _adam_step(i, network, losses, weights, optimizer, tau),
+        steps=steps,
+        validate=(lambda: errors(network)) if errors.known else None,
+        **options,
+    )
 
 
 def _adam_step(

@@ -18,6 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasemill.core.errors import InputError
+from phasemill.core.metrics import relative_l2
 from phasemill.pinns.config.runs import Runs
 from phasemill.pinns.dataset import load
 from phasemill.pinns.kernels import PAIRS, RESIDUAL, VALUE
@@ -82,5 +83,4 @@ class Protocol:
         """theta -> relative L2 error on the reference's whole grid, |u - u*| / |u*|."""
         found = load(data, self.equation)
         field, wanted = self.values(found.points), found.u.ravel()
-        length = np.linalg.norm(wanted)
-        return lambda theta: float(np.linalg.norm(field.field(theta, 1)[0] - wanted) / length)
+        return lambda theta: relative_l2(wanted, field.field(theta, 1)[0])

@@ -7,6 +7,7 @@ store how far apart the two are.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, pi, sqrt
 from typing import Literal
@@ -37,6 +38,23 @@ CONTOUR = 32
 OVERSAMPLED = 2**18
 """Points from which Fourier coefficients are taken; the aliasing of a kink falls as the square of their number."""
 BLOCK = 2**21
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference solution on its grid, within the domain of an equation."""
+
+    first: Floats
+    """Coordinate 0, (n_0,): t, or x of Poisson."""
+    second: Floats
+    """Coordinate 1, (n_1,): x, or y of Poisson."""
+    u: Floats
+    """(n_0, n_1)"""
+
+    @property
+    def points(self) -> Floats:
+        """All points of the grid, (n_0 n_1, 2), in the order of u.ravel()."""
+        return np.stack(np.meshgrid(self.first, self.second, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 def burgers(t: ArrayLike, x: ArrayLike, viscosity: float, nodes: int | None = None) -> Floats:

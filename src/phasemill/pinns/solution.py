@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from phasemill.core.errors import InputError
+from phasemill.core.model_files import load_model, read_card, save_model
 from phasemill.core.provenance import versions
 from phasemill.core.run import Row
-from phasemill.core.weights import load_model, read_card, save_model
 from phasemill.pinns.domain import Domain, Floats, distinct, valid_name
 from phasemill.pinns.network import Network
 

@@ -4,7 +4,7 @@
 
 `base` and `factor` build conditions into u (zero factor: u is held at `base`); features may be plain coordinates,
 Fourier modes or a periodic embedding. On a CPU the loss and its gradient come from one fused kernel, on a GPU from
-torch; both stand behind `term(theta)`, which is differentiable once.
+torch; both stand behind `Term.value_and_gradient`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def unit(count: int) -> Floats:
 
 
 class Term:
-    """One loss term; `term(theta)` is its value.
+    """One loss term.
 
     Arguments
     ---------
@@ -121,14 +121,6 @@ class Term:
         self._metric = np.array(e, dtype=dtype)
         self._gradient = network.pack(np.zeros(network.count, dtype))
         self._on_device: tuple[Any, tuple[Tensor, ...]] | None = None
-
-    def __call__(self, theta: Tensor, c: Tensor | None = None) -> Tensor:
-        """The loss, differentiable in theta and in the coefficients c (4,), which replace the term's own."""
-        chosen = torch.as_tensor(self.c) if c is None else c
-        if theta.device.type == "cpu":
-            loss: Tensor = _Fused.apply(theta, chosen, self)  # type: ignore[no-untyped-call]  # untyped in torch
-            return loss
-        return self.formula(theta, chosen.to(theta.device))
 
     def value_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """The loss and its gradient, without a graph."""
@@ -216,19 +208,3 @@ def compare(kind: int, u: Any, target: Any, c: Any) -> Any:
     if kind == RESIDUAL:
         return c[0] * u[1] + c[1] * u[0] * u[2] + c[2] * u[3] + c[3] * (u[0] - u[0] ** 3) - target
     return u[[0, 2], ::2] - u[[0, 2], 1::2]
-
-
-class _Fused(torch.autograd.Function):
-    """The compiled kernel as a function of theta and c; its gradient is known as soon as its value is."""
-
-    @staticmethod
-    def forward(ctx: Any, theta: Tensor, c: Tensor, term: Term) -> Tensor:
-        loss, gradient, slopes = term.loss_and_gradient(theta.detach().numpy(), c.detach().numpy())
-        ctx.save_for_backward(torch.from_numpy(gradient), torch.from_numpy(slopes))
-        return theta.new_tensor(loss)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, above: Tensor) -> tuple[Tensor, Tensor, None]:
-        gradient, slopes = ctx.saved_tensors
-        return above * gradient, above * slopes, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from phasemill.core import store
+from phasemill.core.model_files import save_tensors
 from phasemill.core.provenance import Clock, config_hash
 from phasemill.core.run import write_history
 from phasemill.core.seeds import branch, children
-from phasemill.core.weights import save_tensors
 from phasemill.pinns import dataset, reference
 from phasemill.pinns.config.inverse import Inverse, InverseNetworksJob, Unknown
 from phasemill.pinns.inverse import Unknowns, find, sample, uncertainty
@@ -36,7 +37,7 @@ def train(
     torch.set_num_threads(threads)
     clock, spec = Clock(), job.model_dump()
     dataset.open_truth(data, "burgers")
-    settings, digest = job.inverse, store.digest(data)
+    settings = job.inverse
     tensors: dict[str, torch.Tensor] = {}
     facts: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []
@@ -45,8 +46,10 @@ def train(
         for number, seed in enumerate(branch(job.seed, f"inverse_{name}", settings.seeds)):
             label = f"{name}_{number}"
             unknowns = prepare(equation, wanted, settings, seed)
-            identity, place = config_hash({"run": label, "job": spec, "data": digest}), checkpoints / label
-            x, found = find(unknowns, settings, place, identity, label)
+            # Not the other equation, nor how many seeds: what is added later leaves the others' work alone.
+            own = settings.model_dump(exclude={"seeds", "burgers", "allen_cahn"}) | {"unknown": wanted.model_dump()}
+            identity = config_hash({"run": label, "settings": own, "equation": asdict(equation), "root": job.seed})
+            x, found = find(unknowns, settings, checkpoints / label, identity, label)
             weight = float(unknowns.balance.weights[1])
             tensors[f"{label}.x"] = torch.from_numpy(x)
             facts[label] = {
@@ -66,7 +69,7 @@ def train(
         "kind": "inverse",
         "runs": facts,
         "spec": spec,
-        "data_digest": digest,
+        "data_digest": store.digest(data),
         "provenance": clock.record("train pinn_inverse_networks", spec, threads=threads, device="cpu"),
     }
     save_tensors(output, tensors, card)

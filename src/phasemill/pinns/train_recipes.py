@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from phasemill.core import store
+from phasemill.core.model_files import save_tensors
 from phasemill.core.provenance import Clock
 from phasemill.core.run import write_history
 from phasemill.core.seeds import branch
-from phasemill.core.weights import save_tensors
 from phasemill.pinns import dataset
 from phasemill.pinns.config.recipes import (
     AllenCahnRecipesJob,
@@ -22,6 +22,7 @@ from phasemill.pinns.config.recipes import (
 )
 from phasemill.pinns.physics import AllenCahn, Equation
 from phasemill.pinns.recipes import fit, marching
+from phasemill.pinns.reference import Reference
 
 RecipesJob = BurgersRecipesJob | PoissonRecipesJob | AllenCahnRecipesJob
 KEPT = ("step", "cpu", "error")
@@ -63,7 +64,7 @@ def train(
 
 
 def _settle(
-    wanted: Settled, seed: int, equation: Equation, reference: dataset.Reference, every: int, place: Path
+    wanted: Settled, seed: int, equation: Equation, reference: Reference, every: int, place: Path
 ) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     recipe = fit.Recipe(seed=seed, **wanted.model_dump(exclude={"name"}))
     theta, rows = fit.train(
@@ -79,17 +80,16 @@ def _settle(
 
 
 def _march(
-    wanted: Marched, seed: int, equation: AllenCahn, reference: dataset.Reference, every: int, place: Path
+    wanted: Marched, seed: int, equation: AllenCahn, reference: Reference, every: int, place: Path
 ) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     """Each window's errors on the way are its own; the last one, of window -1, is that of all together."""
     settings = marching.Marching(
         seed=seed, diffusion=equation.diffusion, reaction=equation.reaction, hidden=tuple(wanted.hidden),
         **wanted.model_dump(exclude={"name", "hidden"}),
     )  # fmt: skip
-    whole = marching.Reference(reference.first, reference.second, reference.u)
     march, rows = marching.train(
-        settings, reference=whole, every=every, checkpoints=place, history=place / "history.csv"
+        settings, reference=reference, every=every, checkpoints=place, history=place / "history.csv"
     )
     thetas = {name: value.detach().cpu() for name, value in march.state_dict().items()}
     windows = [{"window": float(row["window"]), **{key: float(row[key]) for key in KEPT}} for row in rows]
-    return [*windows, windows[-1] | {"window": -1.0, "error": marching.error(march, whole)}], thetas
+    return [*windows, windows[-1] | {"window": -1.0, "error": marching.error(march, reference)}], thetas

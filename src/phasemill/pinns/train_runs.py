@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from phasemill.core import loop, store
 from phasemill.core.balancing import Balance
 from phasemill.core.errors import InputError
+from phasemill.core.model_files import save_tensors
 from phasemill.core.provenance import Clock, config_hash
 from phasemill.core.run import write_history
 from phasemill.core.seeds import branch, children
-from phasemill.core.weights import save_tensors
 from phasemill.pinns.config.runs import AllenCahnRunsJob, BurgersRunsJob, PoissonRunsJob, Row, problem_of
 from phasemill.pinns.dataset import equation, open_truth
+from phasemill.pinns.network import adam
 from phasemill.pinns.protocol import Protocol
 from phasemill.pinns.terms import Term
 
@@ -101,7 +102,7 @@ class Run(nn.Module):
             correct=row.correct,
             weighted=[j for j, name in enumerate(names) if j and name not in fixed],
         )
-        self.optimizer = torch.optim.Adam([self.theta], lr=settings.learning_rate, eps=1e-7)
+        self.optimizer = adam(self.theta, settings.learning_rate)
 
     def epoch(self, index: int) -> dict[str, float]:
         """Epoch `index` + 1 of the paper's count; with bias correction the weights are asked for at the start, too."""

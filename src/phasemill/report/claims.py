@@ -1,7 +1,8 @@
 """What the papers claim, and the verdict of our measurement on each claim.
 
-`claims.yaml` is the one place where a paper's value and its source stand. An evaluation hands in its measured
-values by claim id; `judge` turns each into a verdict, `write` stores the tidy table `claims.csv`.
+The `claims.yaml` of a wing is the one place where a paper's value and its source stand; its keys are the fields of
+`Paper`, of `Claim` and of the kinds of checks. An evaluation hands in its measured values by claim id; `judge` turns
+each into a verdict, `write` stores the tidy table `claims.csv`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from phasemill.core.files import write_text
 Verdict = Literal["reproduced", "exceeded", "consistent", "not reproduced", "refuted", "not testable at this scale"]
 Scale = Literal["smoke", "laptop", "paper"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-SOURCE = Path(__file__).with_name("claims.yaml")
+SOURCES = sorted(Path(__file__).parents[1].glob("*/claims.yaml"))
+"""One of each wing."""
 FAR = 1e5
 """A bound of an interval from here on is no bound."""
 
@@ -102,14 +104,19 @@ class Claim(_Strict):
 
     paper: str
     where: str = Field(min_length=1)
+    """Section, table, figure or equation of the paper."""
     statement: str = Field(min_length=1)
+    """What the paper says, in our words."""
     paper_value: float | None
+    """The number as printed; null where the paper gives words only."""
     unit: str = "1"
     check: Annotated[Better | Equal | Interval | Band, Field(discriminator="kind")]
     scales: tuple[Scale, ...] = Field(min_length=1)
+    """Where a run is big enough to judge it; elsewhere the verdict is "not testable at this scale"."""
     by_construction: bool = False
     """What agrees was put in: the verdict is "consistent" where it would be "reproduced"."""
     note: str = ""
+    """How we read the claim, and why the check is as wide as it is."""
 
     @model_validator(mode="after")
     def _comparable(self) -> Self:
@@ -134,14 +141,24 @@ class Catalogue(_Strict):
     def claim(self, name: str) -> Claim:
         if name not in self.claims:
             near = difflib.get_close_matches(name, self.claims, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else "; add it to report/claims.yaml"
+            hint = f"; did you mean '{near[0]}'?" if near else "; add it to the claims.yaml of its wing"
             raise InputError(f"unknown claim '{name}'{hint}")
         return self.claims[name]
 
 
 @functools.cache
-def load(path: Path = SOURCE) -> Catalogue:
-    """Read and check a catalogue of claims.
+def load() -> Catalogue:
+    """The papers and claims of all wings."""
+    papers: dict[str, Paper] = {}
+    claims: dict[str, Claim] = {}
+    for found in map(read_catalogue, SOURCES):
+        papers |= found.papers
+        claims |= found.claims
+    return Catalogue(papers=papers, claims=claims)
+
+
+def read_catalogue(path: Path) -> Catalogue:
+    """Read and check the claims of a file.
 
     Raises
     ------
@@ -152,7 +169,7 @@ def load(path: Path = SOURCE) -> Catalogue:
         return Catalogue.model_validate(yaml.safe_load(path.read_text()))
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, p['loc'])) or 'catalogue'}: {p['msg']}" for p in error.errors()]
-        raise InputError(f"{path.name} is not valid:\n" + "\n".join(problems)) from None
+        raise InputError(f"{path.parent.name}/{path.name} is not valid:\n" + "\n".join(problems)) from None
 
 
 def judge(claim: Claim, value: float | None, scale: str, band: Sequence[float] | None = None) -> Verdict:

@@ -1,4 +1,4 @@
-"""Self-contained HTML: one page per benchmark and one index per scale, made from stored files only.
+"""Self-contained HTML: one page per benchmark, made from stored files only, and what all pages share.
 
 A benchmark's folder `results/{scale}/{wing}/{benchmark}/` holds `metrics.json`, `claims.csv`,
 `figures.json` with the SVG files in `figures/`, and `provenance.json`.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -123,12 +122,12 @@ def write_benchmark_page(folder: Path) -> Path:
     InputError
         An input is missing or malformed: one sentence with the file and the command that makes it.
     """
-    benchmark = _load(Path(folder), "f")
+    benchmark = load_benchmark(Path(folder), "f")
     return render(
         "benchmark.html.j2",
         benchmark.folder / "report.html",
         benchmark=benchmark,
-        tally=_tally(benchmark.claims),
+        tally=tally(benchmark.claims),
         deviations=_deviations(benchmark.claims),
         provenance=provenance_table(benchmark.provenance),
         data={
@@ -139,32 +138,11 @@ def write_benchmark_page(folder: Path) -> Path:
     )
 
 
-def write_index(folders: Sequence[Path], target: Path, scale: str) -> Path:
-    """Write the summary of all benchmarks of one scale, linked to their pages, to `target`.
+def load_benchmark(folder: Path, prefix: str, figures: int | None = None) -> Benchmark:
+    """Read one folder, with at most so many figures, whose ids begin with `prefix`.
 
-    Raises
-    ------
-    InputError
-        As `write_benchmark_page`.
+    Raises InputError as `write_benchmark_page`.
     """
-    target = Path(target)
-    benchmarks = [_load(Path(folder), f"b{n}-", figures=1) for n, folder in enumerate(folders)]
-    rows = [(benchmark, row) for benchmark in benchmarks for row in benchmark.claims]
-    stages = {json.dumps(stage): stage for benchmark in benchmarks for stage in benchmark.provenance}
-    return render(
-        "index.html.j2",
-        target,
-        scale=scale,
-        benchmarks=[(benchmark, _tally(benchmark.claims)) for benchmark in benchmarks],
-        link=lambda benchmark: Path(os.path.relpath(benchmark.folder / "report.html", target.parent)).as_posix(),
-        rows=rows,
-        tally=_tally([row for _, row in rows]),
-        provenance=provenance_table(list(stages.values())),
-    )
-
-
-def _load(folder: Path, prefix: str, figures: int | None = None) -> Benchmark:
-    """Read one folder, with at most so many figures, whose ids begin with `prefix`."""
     plotted = []
     for n, entry in enumerate(_input(folder, "figures.json", _as(list[FigureEntry]))[:figures]):
         read = partial(_figure, prefix=f"{prefix}{n}-", entry=entry)
@@ -194,6 +172,11 @@ def _as(kind: type[T]) -> Callable[[Path], T]:
     return lambda path: TypeAdapter(kind).validate_python(read_json(path))
 
 
+def read_input(folder: Path, name: str, kind: type[T]) -> T:
+    """One JSON file of a benchmark's folder, checked. Raises InputError (one sentence with the remedy)."""
+    return _input(folder, name, _as(kind))
+
+
 def _input(folder: Path, name: str, read: Callable[[Path], T]) -> T:
     """Read one input; whatever is wrong with it becomes one sentence with the remedy."""
     path = folder / name
@@ -220,7 +203,7 @@ def _deviations(rows: Sequence[claims.Row]) -> list[claims.Deviation]:
     return [point for paper in papers if paper.label in {row.paper for row in rows} for point in paper.deviations]
 
 
-def _tally(rows: Sequence[claims.Row]) -> dict[str, int]:
+def tally(rows: Sequence[claims.Row]) -> dict[str, int]:
     """Number of claims per verdict, in the order of the verdicts, without the empty ones."""
     counts = Counter(row.verdict for row in rows)
     return {verdict: counts[verdict] for verdict in claims.VERDICTS if counts[verdict]}
@@ -282,6 +265,18 @@ def number(value: Cell) -> str:
     return _grouped(text)
 
 
+def brief(value: float | None) -> str:
+    """A number with two digits, for what is compared at a glance."""
+    return number(None if value is None or not math.isfinite(value) else float(f"{value:.2g}"))
+
+
+def short(paper: str) -> str:
+    """The label of a paper with the first of three or more authors alone."""
+    authors, bracket, year = paper.rpartition(" (")
+    first, *others = authors.split(", ")
+    return f"{first} et al.{bracket}{year}" if len(others) > 1 else paper
+
+
 def _power_of_ten(value: float, digits: int = 2) -> str:
     mantissa, exponent = f"{value:.{digits}e}".split("e")
     power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
@@ -304,6 +299,6 @@ def render(template: str, target: Path, **content: Any) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
+    environment.filters.update(number=number, brief=brief, short=short)
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     return write_text(target, environment.get_template(template).render(**content))

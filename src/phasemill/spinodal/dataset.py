@@ -117,13 +117,15 @@ def describe(medium: Medium, *, title: str, tolerance: float) -> dict[str, Any]:
     }
 
 
+def coordinate(values: Any, dim: str, long_name: str) -> xr.DataArray:
+    """A coordinate along one dim; all units are 1."""
+    return xr.DataArray(values, dims=(dim,), attrs={"units": "1", "long_name": long_name})
+
+
 def space(size: int, dx: float) -> dict[str, xr.DataArray]:
     """Coordinates of the cell centres of a cube."""
     centres = dx * (np.arange(size) + 0.5)
-    return {
-        axis: xr.DataArray(centres, dims=(axis,), attrs={"units": "1", "long_name": f"{axis} coordinate"})
-        for axis in ("x", "y", "z")
-    }
+    return {axis: coordinate(centres, axis, f"{axis} coordinate") for axis in ("x", "y", "z")}
 
 
 def _coords(wanted: Sequences, medium: Medium, draws: list[dict[str, Any]]) -> xr.Dataset:
@@ -132,19 +134,12 @@ def _coords(wanted: Sequences, medium: Medium, draws: list[dict[str, Any]]) -> x
     splits = [("train" if sim < trained else "validation") if trained else "test" for sim in range(count)]
 
     def column(name: str, long_name: str) -> xr.DataArray:
-        return xr.DataArray(
-            [start[name] for start in draws], dims=("sim",), attrs={"units": "1", "long_name": long_name}
-        )
+        return coordinate([start[name] for start in draws], "sim", long_name)
 
-    time = xr.DataArray(
-        medium.interval * np.arange(wanted.frames),
-        dims=("time",),
-        attrs={"units": "1", "long_name": "time since the first frame"},
-    )
     return xr.Dataset(
         coords={
-            "time": time,
-            "sim": xr.DataArray(np.arange(count), dims=("sim",), attrs={"units": "1", "long_name": "simulation"}),
+            "time": coordinate(medium.interval * np.arange(wanted.frames), "time", "time since the first frame"),
+            "sim": coordinate(np.arange(count), "sim", "simulation"),
             **space(wanted.size, medium.dx),
             "start": column("start", "time of the first frame"),
             "mean_drawn": column("mean", "mean concentration imposed"),

@@ -141,8 +141,16 @@ def evolve(
 
     Source: Lanzoni et al. 2024, eq. 1-2; rkl2: Meyer, Balsara & Aslam 2014.
 
-    >>> result = spinodal.evolve(phi0, until=50, every=0.5)
-    >>> result.energy.plot()
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import phasemill
+    >>> phi0 = np.random.default_rng(0).uniform(0.4, 0.6, (32, 32))
+    >>> result = phasemill.evolve(phi0, until=50, every=10)
+    >>> result.phi.dims, bool((result.energy.diff("time") < 0).all())  # the free energy falls
+    (('time', 'x', 'y'), True)
+    >>> float(abs(result["mean"] - phi0.mean()).max()) < 1e-12  # and the mass is conserved
+    True
     """
     values, note = as_field(np.asarray(phi0), "phi0")
     setup = Setup(Medium(eps, mobility, dx, boundary), until, every, solver, tolerance, dt, model, threads)

@@ -25,9 +25,7 @@ def large(job: LargeJob, output: Path, *, threads: int = 1) -> None:
     seeds = branch(job.seed, output.stem, job.large.simulations)
     starts = [dataset.draw(job.mixtures, job.sequences, job.medium, seed) for seed in seeds]
     means = np.array([start["mean"] for start in starts])
-    coords = {
-        "mean_drawn": xr.DataArray(means, dims="sim", attrs={"units": "1", "long_name": "mean concentration imposed"})
-    }
+    coords = {"mean_drawn": dataset.coordinate(means, "sim", "mean concentration imposed")}
     fields = [start["phi"] for start in starts]
     _evolve(output, job.medium, job.large, fields, coords, job.model_dump(), threads, title="larger boxes")
 
@@ -67,8 +65,8 @@ def _evolve(
     """Integrate all fields and store their frames."""
     clock = Clock()
     times = medium.interval * np.arange(0, wanted.steps + 1, wanted.every)
-    time = xr.DataArray(times, dims="time", attrs={"units": "1", "long_name": "time"})
-    sims = xr.DataArray(np.arange(len(fields)), dims="sim", attrs={"units": "1", "long_name": "simulation"})
+    time = dataset.coordinate(times, "time", "time")
+    sims = dataset.coordinate(np.arange(len(fields)), "sim", "simulation")
     axes = dataset.space(wanted.size, medium.dx)
     head = xr.Dataset(coords={"sim": sims, "time": time, **axes, **coords})
     attrs = dataset.describe(medium, title=f"{output.stem}: {title}", tolerance=wanted.tolerance)

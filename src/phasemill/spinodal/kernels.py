@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from phasemill.core.kernels import kernel
 
-ONE, TWO, THREE, FOUR = (np.uint64(n) for n in (1, 2, 3, 4))
+ONE, TWO, FOUR = (np.uint64(n) for n in (1, 2, 4))
 FIRST = 2
 """The plane of the first cells; planes 0 and 1 are ghosts."""
 LEFT = 1

@@ -6,28 +6,24 @@ the data, cost and scores. Every kind of network is one line in `BUILDERS`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import nn
 
 from phasemill.core.errors import InputError, unknown
-from phasemill.core.weights import load_model as fill
+from phasemill.core.model_files import load_model as fill
+from phasemill.core.model_files import read_card
 from phasemill.spinodal import fno, stride_network, unet
 from phasemill.spinodal.fused import Fused
-from phasemill.spinodal.network import ConvGRU
+from phasemill.spinodal.network import ConvGRU, Step
 
 WEIGHTS = Path(__file__).parent / "weights"
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {"published": ("raw", {"memory": 0})}
 """Other names -> the shipped weights and what is set differently: `published` carries its hidden state on for ever."""
-
-Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
-"""(phi, state or None) -> (next phi, state), phi (batch, x, y, z) on the network's grid."""
 
 
 @dataclass(frozen=True)
@@ -77,37 +73,10 @@ class Surrogate:
         return sum(value.numel() for value in self.network.parameters())
 
 
-def _recurrent(card: dict[str, Any]) -> nn.Module:
-    return ConvGRU(**card["network"])
-
-
-def _recurrent_step(network: nn.Module, dtype: torch.dtype) -> Step:
-    assert isinstance(network, ConvGRU)
-    return Fused(network, dtype)
-
-
-def _fno(card: dict[str, Any]) -> nn.Module:
-    return fno.Fno(**card["network"])
-
-
-def _fno_step(network: nn.Module, dtype: torch.dtype) -> Step:
-    assert isinstance(network, fno.Fno)
-    return fno.stepper(network, dtype)
-
-
-def _unet(card: dict[str, Any]) -> nn.Module:
-    return unet.Unet(**card["network"])
-
-
-def _unet_step(network: nn.Module, dtype: torch.dtype) -> Step:
-    assert isinstance(network, unet.Unet)
-    return unet.stepper(network, dtype)
-
-
-BUILDERS: dict[str, tuple[Callable[[dict[str, Any]], nn.Module], Callable[[nn.Module, torch.dtype], Step]]] = {
-    "recurrent": (_recurrent, _recurrent_step),
-    "fno": (_fno, _fno_step),
-    "unet": (_unet, _unet_step),
+BUILDERS: dict[str, tuple[Callable[[dict[str, Any]], nn.Module], Callable[[Any, torch.dtype], Step]]] = {
+    "recurrent": (lambda card: ConvGRU(**card["network"]), Fused),
+    "fno": (lambda card: fno.Fno(**card["network"]), fno.stepper),
+    "unet": (lambda card: unet.Unet(**card["network"]), unet.stepper),
     "stride": (stride_network.build, stride_network.stepper),
 }
 """kind -> (the untrained module of a card, the step of a module)."""
@@ -127,12 +96,21 @@ def load_model(name: str | Path, dtype: torch.dtype = torch.bfloat16) -> Surroga
     dtype: precision inside the network; phi itself stays in float32.
 
     Raises InputError for an unknown name, a missing file, or one that holds no network of this wing.
+
+    Examples
+    --------
+    >>> import phasemill
+    >>> network = phasemill.load_model("features")
+    >>> network.eps, network.interval, network.factor  # of its training; a cell is `factor` cells of the solver
+    (3.0, 0.5, 2)
     """
     stem, changes = VARIANTS.get(str(name), (name, {}))
     path = Path(name) if str(name).endswith(".safetensors") else WEIGHTS / f"{stem}.safetensors"
-    if path.parent == WEIGHTS and not path.is_file():
-        raise InputError(f"{unknown(str(name), shipped(), 'model')} (or give a file ending in .safetensors)")
-    card = _card(path)
+    if not path.exists():
+        if path.parent == WEIGHTS:
+            raise InputError(f"{unknown(str(name), shipped(), 'model')} (or give a file ending in .safetensors)")
+        raise InputError(f"model {path} does not exist; give one of {', '.join(shipped())} or a file")
+    card = read_card(path)
     if changes:
         card["network"] |= changes
     if card.get("kind") not in BUILDERS:
@@ -142,14 +120,3 @@ def load_model(name: str | Path, dtype: torch.dtype = torch.bfloat16) -> Surroga
     fill(path, network)
     network.requires_grad_(False).eval()
     return Surrogate(str(name) if changes else path.stem, card, network, step(network, dtype))
-
-
-def _card(path: Path) -> dict[str, Any]:
-    """The card of a model file, before its network is built."""
-    try:
-        with safe_open(str(path), framework="pt") as stream:
-            return dict(json.loads((stream.metadata() or {})["card"]))
-    except FileNotFoundError:
-        raise InputError(f"model {path} does not exist; give one of {', '.join(shipped())} or a file") from None
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise InputError(f"{path} is not a model file of phasemill ({type(error).__name__}); remake it") from None

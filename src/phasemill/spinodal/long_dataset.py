@@ -22,7 +22,7 @@ from phasemill.core.seeds import branch
 from phasemill.spinodal import metrics
 from phasemill.spinodal.config.data import Medium
 from phasemill.spinodal.config.long import CoarseningJob, EnsembleTruthJob, Evolutions
-from phasemill.spinodal.dataset import describe, draw_parameters, solver_medium, space
+from phasemill.spinodal.dataset import coordinate, describe, draw_parameters, solver_medium, space
 from phasemill.spinodal.initial import perlin_mixture
 from phasemill.spinodal.physics import free_energy
 from phasemill.spinodal.resume import resumable
@@ -54,7 +54,7 @@ def coarsening(job: CoarseningJob, output: Path, *, threads: int = 1) -> None:
         "spec": job.model_dump_json(),
     }
     found, total = evaluations_in(frames), 0
-    coords = _coords(wanted, job.medium, times).assign_coords(axis=_line(np.arange(3), "axis", "axis of the box"))
+    coords = _coords(wanted, job.medium, times).assign_coords(axis=coordinate(np.arange(3), "axis", "axis of the box"))
     with store.create(output, coords, _variables(), attrs) as writer:
         for sim, seed in enumerate(seeds):
             phi = perlin_mixture(
@@ -85,10 +85,12 @@ def ensemble(job: EnsembleTruthJob, output: Path, *, threads: int = 1) -> None:
         rng = np.random.default_rng(seed)
         starts.append({**draw_parameters(job.mixtures, rng), "rng": rng})
     coords = _coords(wanted, job.medium, times).assign_coords(
-        mean_drawn=_line([start["mean"] for start in starts], "sim", "mean concentration imposed"),
-        deviation=_line([start["deviation"] for start in starts], "sim", "standard deviation of phi0 before clipping"),
-        lattice=_line([start["lattice"] for start in starts], "sim", "cells of the noise's lattice per 64 cells"),
-        octaves=_line([start["octaves"] for start in starts], "sim", "octaves of noise"),
+        mean_drawn=coordinate([start["mean"] for start in starts], "sim", "mean concentration imposed"),
+        deviation=coordinate(
+            [start["deviation"] for start in starts], "sim", "standard deviation of phi0 before clipping"
+        ),
+        lattice=coordinate([start["lattice"] for start in starts], "sim", "cells of the noise's lattice per 64 cells"),
+        octaves=coordinate([start["octaves"] for start in starts], "sim", "octaves of noise"),
     )
     attrs = describe(job.medium, title=f"{name}: ensemble of spinodal decompositions", tolerance=wanted.tolerance)
     kept = ("phi", "energy", "mean")
@@ -156,15 +158,11 @@ def _variables() -> dict[str, store.Variable]:
     }
 
 
-def _line(values: Any, dim: str, long_name: str) -> xr.DataArray:
-    return xr.DataArray(values, dims=(dim,), attrs={"units": "1", "long_name": long_name})
-
-
 def _coords(wanted: Evolutions, medium: Medium, times: NDArray[np.float64]) -> xr.Dataset:
     return xr.Dataset(
         coords={
-            "time": _line(times, "time", "time"),
-            "sim": _line(np.arange(wanted.simulations), "sim", "simulation"),
+            "time": coordinate(times, "time", "time"),
+            "sim": coordinate(np.arange(wanted.simulations), "sim", "simulation"),
             **space(wanted.size, medium.dx),
         }
     )

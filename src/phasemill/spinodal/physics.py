@@ -31,7 +31,7 @@ class Medium:
     eps: float = 3.0
     """Interface width: the profile rises from 5 to 95 % over eps ln(19) / 3."""
     mobility: float = 1.0
-    """M0, length^4 / (energy time)."""
+    """M0, length^5 / (energy time)."""
     dx: float = 1.0
     boundary: Boundary = "periodic"
     law: Mobility = "constant"

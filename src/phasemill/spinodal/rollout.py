@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from phasemill.spinodal.library import Step, Surrogate
-from phasemill.spinodal.physics import free_energy
+from phasemill.spinodal.network import Step
 
 Floats = NDArray[np.float64]
 
@@ -31,12 +30,6 @@ def rollout(step: Step, phi: NDArray[Any], steps: int, *, start_state: Any = Non
             following, state = step(rounded, state)
             precise += (following - rounded).double()
             yield precise.float().numpy()
-
-
-def predict(model: Surrogate, phi: NDArray[Any], steps: int) -> NDArray[np.float32]:
-    """All frames of a roll-out, the initial one first: (batch, steps + 1, x, y, z)."""
-    frames = [np.asarray(phi, np.float32), *rollout(model.step, phi, steps)]
-    return np.stack(frames, axis=1)
 
 
 def predict_at(step: Step, phi: NDArray[Any], marks: Sequence[int], batch: int = 8) -> NDArray[np.float32]:
@@ -69,9 +62,11 @@ def exchange_averaged(step: Step) -> Step:
     return both
 
 
-def coarse_energy(phi: NDArray[Any], model: Surrogate) -> float:
-    """F of one field on the network's grid, `physics.free_energy` with its dx: like for like with decimated truth."""
-    return free_energy(phi, model.eps, model.dx * model.factor)
+def repeat(phi: NDArray[Any], factor: int) -> NDArray[Any]:
+    """The nearest value of phi[::f, ::f, ::f] in every cell of the fine grid."""
+    for axis in (-3, -2, -1):
+        phi = np.repeat(phi, factor, axis)
+    return phi
 
 
 def refine(phi: NDArray[Any], factor: int) -> Floats:

@@ -16,7 +16,7 @@ from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.spinodal.config.data import Medium, Mixtures, Sequences
 from phasemill.spinodal.config.transfer import STAGES, Stages, StagesJob
-from phasemill.spinodal.dataset import SPLITS, coarsen, describe, draw, solver_medium, space, variables
+from phasemill.spinodal.dataset import SPLITS, coarsen, coordinate, describe, draw, solver_medium, space, variables
 from phasemill.spinodal.solver import Trajectory, integrate
 
 BRANCH = "cahn_hilliard_stages second"
@@ -87,14 +87,14 @@ def _coords(job: StagesJob, rows: list[tuple[str, int]], draws: list[dict[str, A
     wanted = job.stages
     splits = ["train"] * wanted.train + ["validation"] * wanted.validation + ["test"] * wanted.test
 
-    def column(name: str, long_name: str) -> tuple[str, list[float], dict[str, str]]:
-        return "sim", [drawn[name] for drawn in draws], {"units": "1", "long_name": long_name}
+    def column(name: str, long_name: str) -> xr.DataArray:
+        return coordinate([drawn[name] for drawn in draws], "sim", long_name)
 
     time = job.medium.interval * np.arange(wanted.frames)
     return xr.Dataset(
         coords={
-            "time": ("time", time, {"units": "1", "long_name": "time since the first frame"}),
-            "sim": ("sim", np.arange(len(rows)), {"units": "1", "long_name": "simulation"}),
+            "time": coordinate(time, "time", "time since the first frame"),
+            "sim": coordinate(np.arange(len(rows)), "sim", "simulation"),
             **space(wanted.size, job.medium.dx),
             "start": column("start", "time of the first frame"),
             "mean_drawn": column("mean", "mean concentration imposed"),

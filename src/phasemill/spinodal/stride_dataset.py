@@ -15,7 +15,7 @@ from phasemill.core import store
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.spinodal.config.stride import StridesJob
-from phasemill.spinodal.dataset import SPLITS, coarsen, describe, draw_parameters, solver_medium, variables
+from phasemill.spinodal.dataset import SPLITS, coarsen, coordinate, describe, draw_parameters, solver_medium, variables
 from phasemill.spinodal.initial import perlin_mixture
 from phasemill.spinodal.solver import Trajectory, integrate
 
@@ -57,16 +57,13 @@ def _coords(job: StridesJob, times: NDArray[np.float64], means: list[float]) -> 
     trained = wanted.simulations - wanted.validation
     splits = ["train" if sim < trained else "validation" for sim in range(wanted.simulations)]
 
-    def line(values: Any, dim: str, long_name: str) -> xr.DataArray:
-        return xr.DataArray(values, dims=(dim,), attrs={"units": "1", "long_name": long_name})
-
     centres = medium.dx * (np.arange(0, wanted.size, medium.factor) + 0.5)
     return xr.Dataset(
         coords={
-            "time": line(times, "time", "time"),
-            "sim": line(np.arange(wanted.simulations), "sim", "simulation"),
-            **{axis: line(centres, axis, f"{axis} coordinate") for axis in ("x", "y", "z")},
-            "mean_drawn": line(means, "sim", "mean concentration imposed"),
+            "time": coordinate(times, "time", "time"),
+            "sim": coordinate(np.arange(wanted.simulations), "sim", "simulation"),
+            **{axis: coordinate(centres, axis, f"{axis} coordinate") for axis in ("x", "y", "z")},
+            "mean_drawn": coordinate(means, "sim", "mean concentration imposed"),
             "split": store.flags(splits, SPLITS, "sim", "split"),
         }
     )

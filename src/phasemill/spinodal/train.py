@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from phasemill.core import loop, ranks, store
 from phasemill.core.errors import InputError
-from phasemill.core.provenance import Clock, config_hash
-from phasemill.core.weights import save_model
+from phasemill.core.model_files import save_model
+from phasemill.core.provenance import config_hash
+from phasemill.core.session import Options, Session
 from phasemill.spinodal.config.learned import Curriculum, Optimisation, RecurrentJob, Stage
 from phasemill.spinodal.config.variants import FnoJob, UnetJob
 from phasemill.spinodal.dataset import load
@@ -38,29 +39,19 @@ FRAMES = 49
 """Length of the validation's free roll-out, the paper's, where the data have as many frames."""
 
 
-def train(
-    job: RecurrentJob | FnoJob | UnetJob,
-    data: Path,
-    output: Path,
-    *,
-    checkpoints: Path,
-    history: Path,
-    threads: int,
-    device: str,
-) -> None:
+def train(job: RecurrentJob | FnoJob | UnetJob, data: Path, output: Path, **options: Unpack[Options]) -> None:
     """Train a network and store it with its card; under torchrun, by all processes together."""
-    torch.set_num_threads(threads)
-    clock, dataset = Clock(), store.open_dataset(data)
+    session, dataset = Session(job, data, **options), store.open_dataset(data)
     frames = {
         split: load(dataset, split, job.medium.factor, job.training.downscale) for split in ("train", "validation")
     }
     torch.manual_seed(job.seed)
     kind, settings, network, stepper = build(job, frames["train"])
-    key = config_hash({"job": job.model_dump(), "data": store.digest(data)})
-    with ranks.joined(loop.pick_device(device)) as where:
+    key = config_hash({"job": session.spec, "data": session.digest})
+    with ranks.joined(session.where) as where:
         result, averaged = fit(
             network.to(where), stepper, frames, job.optimisation, job.seed,
-            checkpoints=checkpoints, key=key, history=history, label=f"{kind} network",
+            checkpoints=session.checkpoints, key=key, history=session.history, label=f"{kind} network",
         )  # fmt: skip
         processes, first = ranks.count(), ranks.rank() == 0
     if not first:
@@ -85,12 +76,8 @@ def train(
             "mean": float(dataset["mean_drawn"].mean()),
             "deviation": float(dataset["mean_drawn"].std(ddof=1)),
         },
-        "spec": job.model_dump(),
-        "data_digest": store.digest(data),
-        "provenance": clock.record(
-            f"train spinodal_{kind}", job.model_dump(), threads=threads, device=str(where), processes=processes
-        ),
-    }  # fmt: skip
+        **session.card(f"spinodal_{kind}", device=str(where), processes=processes),
+    }
     folded = isinstance(job, RecurrentJob) and job.network.inputs == "raw"
     save_model(output, to_raw(averaged) if folded else averaged, card)
 
@@ -193,11 +180,7 @@ def fit(
             losses.append(float(loss))
             if blown_up(phi):
                 break
-        # an average over few steps at first, so that the start is forgotten
-        decay = min(settings.average, (1 + index) / (10 + index))
-        with torch.no_grad():
-            for mean, value in zip(averaged.parameters(), network.parameters(), strict=True):
-                mean.lerp_(value, 1 - decay)
+        average(averaged, network, index, settings)
         return {"loss": float(np.mean(losses))}
 
     def validate() -> dict[str, float]:
@@ -216,6 +199,14 @@ def fit(
         select_after=settings.steps // 2, label=label,
     )  # fmt: skip
     return result, averaged
+
+
+@torch.no_grad()
+def average(averaged: nn.Module, network: nn.Module, step: int, settings: Optimisation) -> None:
+    """Move the running mean of the weights on; over few steps at first, so that the start is forgotten."""
+    decay = min(settings.average, (1 + step) / (10 + step))
+    for mean, value in zip(averaged.parameters(), network.parameters(), strict=True):
+        mean.lerp_(value, 1 - decay)
 
 
 def warm_cosine(step: int, settings: Optimisation) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import torch
@@ -17,10 +17,7 @@ import xarray as xr
 from torch import nn
 
 from phasemill.core import loop, store
-from phasemill.core.files import write_text
-from phasemill.core.provenance import Clock, config_hash
-from phasemill.core.seeds import branch
-from phasemill.core.weights import save_model
+from phasemill.core.session import Options, Session
 from phasemill.spinodal.config.learned import Curriculum, Network
 from phasemill.spinodal.config.transfer import TransferStagesJob
 from phasemill.spinodal.config.variants import VariantsJob
@@ -53,11 +50,7 @@ def train_all(
     output: Path,
     trained: nn.ModuleDict,
     plan: Callable[[xr.Dataset], Iterable[Task]],
-    *,
-    checkpoints: Path,
-    history: Path,
-    threads: int,
-    device: str,
+    **options: Unpack[Options],
 ) -> None:
     """Train what `plan` yields, task by task, and store all networks with their curves in one file.
 
@@ -67,46 +60,29 @@ def train_all(
     trained: the modules by the tasks' names, filled one after another: a task may begin with an earlier one's weights.
     plan: the tasks on a data set, made as they are asked for.
     """
-    torch.set_num_threads(threads)
-    clock, where = Clock(), loop.pick_device(device)
-    spec, digest = job.model_dump(), store.digest(data)
-    runs: dict[str, Any] = {}
-    curves: dict[str, list[dict[str, float]]] = {}
+    session = Session(job, data, **options)
     for task in plan(store.open_dataset(data)):
         tried: list[tuple[loop.Result, Any, Curriculum]] = []
         for settings in task.candidates:
             label = f"{task.name}_{settings.learning_rate:g}" if len(task.candidates) > 1 else task.name
+            place = session.place(label)
             result, averaged = fit(
-                copy.deepcopy(task.network).to(where), Fused, task.frames, settings, task.seed,
-                checkpoints=checkpoints / label, key=config_hash({"run": label, "job": spec, "data": digest}),
-                history=checkpoints / label / "history.csv", label=label,
+                copy.deepcopy(task.network).to(session.where), Fused, task.frames, settings, task.seed,
+                history=place["checkpoints"] / "history.csv", label=label, **place,
             )  # fmt: skip
             tried.append((result, averaged, settings))
-            curves[label] = curve(result)
+            session.rows += [{"run": label, **row} for row in curve(result)]
         result, averaged, settings = min(tried, key=lambda one: one[0].best)
         trained[task.name].load_state_dict(averaged.state_dict())
-        runs[task.name] = {
+        session.runs[task.name] = {
             **task.labels,
             **facts(result, settings, task.frames["train"]),
             "seconds": round(sum(one.seconds for one, _, _ in tried), 1),
             "validation_by_rate": {f"{tuned.learning_rate:g}": one.best for one, _, tuned in tried},
         }
         if task.fitted:
-            runs[task.name] |= fitted(averaged, task.frames)
-    write_curves(history, curves)
-    card = {
-        "kind": name,
-        "runs": runs,
-        "spec": spec,
-        "data_digest": digest,
-        "provenance": clock.record(f"train {name}", spec, threads=threads, device=str(where)),
-    }
-    save_model(output, trained, card)
-
-
-def number_seeds(root: int, name: str, count: int) -> list[int]:
-    """Whole numbers of a branch of the seed tree."""
-    return [int(seed.generate_state(1)[0]) for seed in branch(root, name, count)]
+            session.runs[task.name] |= fitted(averaged, task.frames)
+    session.save(output, name, name, trained.state_dict())
 
 
 def start(settings: Network, seed: int) -> ConvGRU:
@@ -146,11 +122,3 @@ def fitted(network: ConvGRU, frames: Mapping[str, np.ndarray]) -> dict[str, floa
             errors, still = rollout_errors(Fused(network), some)
         found |= {f"{split}_mse": float(errors.mean()), f"{split}_persistence": float(still.mean())}
     return found
-
-
-def write_curves(path: Path, curves: Mapping[str, Iterable[Mapping[str, float]]]) -> None:
-    """The curves of all trainings as one CSV: run, step, loss, validation_mse."""
-    lines = ["run,step,loss,validation_mse"]
-    for run, rows in curves.items():
-        lines += [f"{run},{row['step']},{row['loss']!r},{row['validation_mse']!r}" for row in rows]
-    write_text(path, "\n".join(lines) + "\n")

@@ -8,40 +8,40 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from phasemill.core import loop, store
-from phasemill.core.provenance import Clock, config_hash
-from phasemill.core.weights import save_model
+from phasemill.core.model_files import save_model
+from phasemill.core.provenance import config_hash
+from phasemill.core.session import Options, Session
 from phasemill.spinodal.config.data import Medium
 from phasemill.spinodal.config.learned import Stage
 from phasemill.spinodal.config.stride import StrideJob, StrideTraining
 from phasemill.spinodal.dataset import load
 from phasemill.spinodal.stride_network import StrideNetwork
-from phasemill.spinodal.train import augment, stage_at, warm_cosine
+from phasemill.spinodal.train import augment, average, stage_at, warm_cosine
 
 REST = 3e-4
 """Added to the squared error of standing still, so that a mixture at rest does not outweigh all others."""
 
 
-def train(
-    job: StrideJob, data: Path, output: Path, *, checkpoints: Path, history: Path, threads: int, device: str
-) -> None:
+def train(job: StrideJob, data: Path, output: Path, **options: Unpack[Options]) -> None:
     """Train the network and store it in bfloat16, the precision in which it runs, with its card."""
-    torch.set_num_threads(threads)
-    clock, where = Clock(), loop.pick_device(device)
-    dataset = store.open_dataset(data)
+    session, dataset = Session(job, data, **options), store.open_dataset(data)
     frames = {split: torch.from_numpy(load(dataset, split, 1)) for split in ("train", "validation")}
     times = torch.tensor(dataset["time"].values, dtype=torch.float32)
     torch.manual_seed(job.seed)
     settings = job.stride_network.model_dump()
-    network = StrideNetwork(job.medium, **settings).to(where)
+    network = StrideNetwork(job.medium, **settings).to(session.where)
     network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch: 4-D only
-    key = config_hash({"job": job.model_dump(), "data": store.digest(data)})
-    result, averaged = fit(network, frames, times, job, checkpoints=checkpoints, key=key, history=history)
+    key = config_hash({"job": session.spec, "data": session.digest})
+    result, averaged = fit(
+        network, frames, times, job, checkpoints=session.checkpoints, key=key, history=session.history
+    )
     card = {
         "kind": "stride",
         "interval": network.interval,
@@ -57,9 +57,7 @@ def train(
         "box": int(dataset.attrs["size"]),
         "mean_range": [float(dataset["mean_drawn"].min()), float(dataset["mean_drawn"].max())],
         "time_range": [float(times[0]), float(times[-1])],
-        "spec": job.model_dump(),
-        "data_digest": store.digest(data),
-        "provenance": clock.record("train spinodal_stride", job.model_dump(), threads=threads, device=str(where)),
+        **session.card("spinodal_stride"),
     }
     save_model(output, averaged.to(torch.bfloat16), card)
 
@@ -95,10 +93,7 @@ def fit(
         loss.backward()  # type: ignore[no-untyped-call]  # untyped in torch
         nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
         optimizer.step()
-        decay = min(settings.average, (1 + index) / (10 + index))
-        with torch.no_grad():
-            for mean, value in zip(averaged.parameters(), network.parameters(), strict=True):
-                mean.lerp_(value, 1 - decay)
+        average(averaged, network, index, settings)
         return {
             "loss": float(loss.detach()),
             "relative_mse": float(error.mean().detach()),

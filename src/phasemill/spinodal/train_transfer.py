@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Unpack
 
 import xarray as xr
 from torch import nn
 
+from phasemill.core.session import Options, number_seeds
 from phasemill.spinodal.config.transfer import STAGES, TARGETS, Transfer, TransferStagesJob
 from phasemill.spinodal.network import ConvGRU
 from phasemill.spinodal.stages_dataset import load_stage
-from phasemill.spinodal.train_many import Task, number_seeds, start, train_all
+from phasemill.spinodal.train_many import Task, start, train_all
 
 
 class Run(NamedTuple):
@@ -55,15 +56,12 @@ def networks(job: Any) -> nn.ModuleDict:
     return nn.ModuleDict({run.name: ConvGRU(**settings.model_dump()) for run in plan(job.transfer)})
 
 
-def train(
-    job: TransferStagesJob, data: Path, output: Path, *, checkpoints: Path, history: Path, threads: int, device: str
-) -> None:
+def train(job: TransferStagesJob, data: Path, output: Path, **options: Unpack[Options]) -> None:
     """Train all runs at all their learning rates and store the chosen networks in one file, with their curves."""
     trained = networks(job)
     train_all(
-        job, "spinodal_transfer_stages", data, output, trained, lambda dataset: tasks(job, dataset, trained),
-        checkpoints=checkpoints, history=history, threads=threads, device=device,
-    )  # fmt: skip
+        job, "spinodal_transfer_stages", data, output, trained, lambda dataset: tasks(job, dataset, trained), **options
+    )
 
 
 def tasks(job: TransferStagesJob, dataset: xr.Dataset, trained: nn.ModuleDict) -> Iterator[Task]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import xarray as xr
 from torch import nn
 
+from phasemill.core.session import Options, number_seeds
 from phasemill.spinodal.config.learned import Network
 from phasemill.spinodal.config.variants import ARMS, VariantsJob
 from phasemill.spinodal.dataset import coarsen, load
 from phasemill.spinodal.network import ConvGRU
-from phasemill.spinodal.train_many import Task, number_seeds, start, train_all
+from phasemill.spinodal.train_many import Task, start, train_all
 
 
 def names(seeds: int) -> list[tuple[str, str, int]]:
@@ -32,14 +33,10 @@ def networks(seeds: int, network: Network) -> nn.ModuleDict:
     )
 
 
-def train(
-    job: VariantsJob, data: Path, output: Path, *, checkpoints: Path, history: Path, threads: int, device: str
-) -> None:
+def train(job: VariantsJob, data: Path, output: Path, **options: Unpack[Options]) -> None:
     """Train all arms with all seeds and store the networks in one file, with their curves in its card."""
-    train_all(
-        job, "spinodal_variants", data, output, networks(job.variants.seeds, job.network),
-        lambda dataset: tasks(job, dataset), checkpoints=checkpoints, history=history, threads=threads, device=device,
-    )  # fmt: skip
+    trained = networks(job.variants.seeds, job.network)
+    train_all(job, "spinodal_variants", data, output, trained, lambda dataset: tasks(job, dataset), **options)
 
 
 def tasks(job: VariantsJob, dataset: xr.Dataset) -> Iterator[Task]:

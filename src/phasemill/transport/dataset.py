@@ -104,6 +104,11 @@ def rows(dataset: xr.Dataset, split: str, stride: int = 1) -> Iterator[Row]:
             )
 
 
+def thinning(dataset: xr.Dataset, frames: int) -> int:
+    """The stride that leaves `frames` evenly spaced frames."""
+    return int((dataset.sizes["time"] - 1) // (frames - 1))
+
+
 def scheme(dataset: xr.Dataset, row: Row, stride: int = 1, mode: MobilityMode = "reverse") -> SafeScheme:
     """The frozen operator of a video: one sub-step for each Euler step of the solver between two frames."""
     save_every = int(dataset.attrs["save_every"])

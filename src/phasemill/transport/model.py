@@ -19,6 +19,8 @@ from phasemill.transport.spectra import SafeScheme
 
 POOLED = 16
 """Cells per side of the frames that the estimator sees."""
+HEADS = 4
+"""Of the attention over time."""
 
 
 class PeriodicConvolution(nn.Conv2d):
@@ -91,10 +93,10 @@ class PhysicsEstimator(nn.Module):
     the same kappa.
     """
 
-    def __init__(self, features: int, heads: int = 4) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
         self.frame_features = self.convolutions(features)
-        self.attention = nn.MultiheadAttention(features, heads, batch_first=True)
+        self.attention = nn.MultiheadAttention(features, HEADS, batch_first=True)
         self.norm = nn.LayerNorm(features)
         self.head = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, 1), nn.Softplus())
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from phasemill.core.errors import InputError
 from phasemill.core.spectral import hermitian_weights, laplacian_eigenvalues
 from phasemill.transport.config.learned import Tokens
-from phasemill.transport.model import PhysicsEstimator
+from phasemill.transport.model import HEADS, PhysicsEstimator
 from phasemill.transport.spectra import SafeScheme
 
 BANDS = 12
@@ -71,7 +71,7 @@ class TimeSummary(nn.Module):
         super().__init__()
         self.length = length
         self.positions = nn.Parameter(0.02 * torch.randn(length, features)) if positions else None
-        self.attention = nn.MultiheadAttention(features, 4, batch_first=True) if attention else None
+        self.attention = nn.MultiheadAttention(features, HEADS, batch_first=True) if attention else None
         self.norm = nn.LayerNorm(features)
         self.head = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, 1), nn.Softplus())
 

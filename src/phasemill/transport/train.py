@@ -12,6 +12,7 @@ import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ import xarray as xr
 from torch import Tensor
 
 from phasemill.core import loop, store
+from phasemill.core.errors import InputError
+from phasemill.core.model_files import load_model, save_model
 from phasemill.core.provenance import Clock, config_hash
-from phasemill.core.weights import save_model
 from phasemill.transport import dataset
 from phasemill.transport.config.learned import EstimatorJob, EstimatorTraining
 from phasemill.transport.model import PhysicsEstimator, SafeModel, bounds_penalty, composite_loss
@@ -48,7 +50,7 @@ class Videos:
 
 def videos(data: xr.Dataset, split: str, frames: int, device: torch.device) -> Videos:
     """Both directions of a split's simulations, thinned to `frames` evenly spaced frames."""
-    stride = (data.sizes["time"] - 1) // (frames - 1)
+    stride = dataset.thinning(data, frames)
     return assemble([(row, dataset.scheme(data, row, stride)) for row in dataset.rows(data, split, stride)], device)
 
 
@@ -200,6 +202,17 @@ def train(
         ),
     }
     save_model(output, model, card)
+
+
+def load_trained(path: Path, module: torch.nn.Module, source: xr.Dataset) -> dict[str, Any]:
+    """Fill `module` from a trained model and return its card.
+
+    Raises InputError, as `load_model`, and for a model that was trained on other data than `source`.
+    """
+    card = load_model(path, module)
+    if card["data_digest"] != source.attrs["digest"]:
+        raise InputError(f"{path} was trained on other data than the given; train it again or give its own data set")
+    return card
 
 
 def read_history(path: Path) -> dict[str, list[float | None]]:

@@ -19,9 +19,9 @@ import xarray as xr
 from torch import Tensor, nn
 
 from phasemill.core import loop, store
+from phasemill.core.model_files import save_model
 from phasemill.core.provenance import Clock, config_hash
 from phasemill.core.seeds import branch
-from phasemill.core.weights import save_model
 from phasemill.transport import dataset
 from phasemill.transport.config.learned import Schedule, TokensJob
 from phasemill.transport.model import PhysicsEstimator
@@ -74,11 +74,6 @@ class Noise(NamedTuple):
     seed: int = 0
 
 
-def thin(source: xr.Dataset, frames: int) -> int:
-    """The stride that leaves `frames` evenly spaced frames."""
-    return (source.sizes["time"] - 1) // (frames - 1)
-
-
 def add_noise(frames: np.ndarray, noise: float, seed: np.random.SeedSequence) -> np.ndarray:
     """Frames with independent normal noise of standard deviation `noise` on every cell."""
     return np.asarray(frames + noise * np.random.default_rng(seed).standard_normal(frames.shape, dtype=np.float32))
@@ -98,7 +93,7 @@ def inputs(
     noise: Noise = Noise(),
 ) -> Inputs:
     """The base simulations of a split, thinned to `frames`, through `see`: clean, and in noisy copies."""
-    stride = thin(source, frames)
+    stride = dataset.thinning(source, frames)
     rows = [row for row in dataset.rows(source, split, stride) if row.direction > 0]
     schemes = [dataset.scheme(source, row, stride) for row in rows]
     copies = [[see(row.frames) for row in rows]]

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import create_model, model_validator
 
-from phasemill.core.blocks import Block, Job
+from phasemill.core.blocks import Block, Job, Wing
 from phasemill.grains.config.cells import Cells, CellsJob, CellsNetworksJob
 from phasemill.grains.config.data import Case, TruthJob
 from phasemill.grains.config.gradnorm import Gradnorm, GradnormJob, GradnormNetworksJob
@@ -122,3 +122,5 @@ JOBS: dict[str, type[Job]] = {name: job for case in CASES for name, job in _jobs
     "grains_cells": CellsJob,
     **TRANSFER_JOBS,
 }
+
+WING = Wing(Grains, JOBS, place=2)

@@ -12,8 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasemill.core import store
+from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
-from phasemill.core.weights import load_model
 from phasemill.grains.config.cells import CellsJob
 from phasemill.grains.dataset import load, medium_of
 from phasemill.grains.evaluate.predictions import Prediction, score

@@ -12,10 +12,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasemill.core import loop, store
+from phasemill.core.gradnorm import Weighting
 from phasemill.core.metrics import frame_mse
+from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
-from phasemill.core.weighting import Weighting
-from phasemill.core.weights import load_model
 from phasemill.grains import metrics
 from phasemill.grains.config.gradnorm import ARMS, WEIGHTED, GradnormJob, runs
 from phasemill.grains.dataset import frame_times, load

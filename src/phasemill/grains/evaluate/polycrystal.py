@@ -12,9 +12,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasemill.core import store
+from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
-from phasemill.core.weights import load_model
 from phasemill.grains.config.polycrystal import PolycrystalJob, Polycrystals
 from phasemill.grains.initial import one_hot, voronoi
 from phasemill.grains.library import shipped
@@ -226,13 +226,23 @@ def _write_fields(
         "grain_number": store.Variable(("sim", "time", "x", "y"), "1", "the same of the network"),
         "area_truth": store.Variable(("sim", "time", "grain"), "1", "area", dtype="float64"),
         "area": store.Variable(("sim", "time", "grain"), "1", "area, network", dtype="float64"),
+        "mean_radius_truth": store.Variable(("sim", "time"), "1", "mean radius of the living grains", "float64"),
+        "mean_radius": store.Variable(("sim", "time"), "1", "mean radius of the living grains, network", "float64"),
     }
-    attrs = {"title": "Polycrystals: predictions", **{n: source.attrs[n] for n in ("equation", "eta", "mu", "dx")}}
+    attrs = {"title": "Polycrystals: predictions", "model": "recurrent network", "cover": 0}
+    attrs |= {n: source.attrs[n] for n in ("equation", "eta", "mu", "dx")}
     with store.create(path, coords, variables, attrs) as writer:
         for sim, (frames, area) in enumerate(shown):
+            truth = source["area"][sim].values
             writer.write(
                 sim, truth=(phi[sim] ** 2).sum(axis=1), prediction=(frames**2).sum(axis=1),
                 truth_grain=phi[sim].argmax(axis=1), grain_number=frames.argmax(axis=1),
-                area_truth=source["area"][sim].values, area=area,
+                area_truth=truth, area=area, mean_radius_truth=_mean_radius(truth), mean_radius=_mean_radius(area),
             )  # fmt: skip
         writer.provenance = clock.record("fields", job.model_dump())
+
+
+def _mean_radius(areas: NDArray[Any]) -> Floats:
+    """By time, the mean of sqrt(area / pi) over the grains that are left; areas (time, grain)."""
+    living = areas > 0
+    return np.asarray(np.sqrt(areas / np.pi).sum(axis=1, where=living) / np.maximum(living.sum(axis=1), 1))

@@ -17,7 +17,7 @@ from phasemill.grains import metrics
 from phasemill.grains.march import March
 from phasemill.grains.network import State, advance
 from phasemill.grains.physics import Floats, Medium, free_energy
-from phasemill.grains.solver import implicit_march
+from phasemill.grains.solver import Scheme, implicit_march
 from phasemill.grains.train_stepper import Hybrid
 from phasemill.grains.variation import Interval
 
@@ -34,6 +34,8 @@ class Prediction:
     """(time, x, y)"""
     seconds: float | None = None
     """CPU seconds of the roll-out."""
+    role: str = "network"
+    """One of those of `store.flags`."""
 
 
 @torch.no_grad()
@@ -69,13 +71,14 @@ def networks(march: March, hybrid: Hybrid, phi: NDArray[Any], interval: Interval
 
 def references(truth: NDArray[Any], times: Floats, medium: Medium) -> Iterator[Prediction]:
     """What costs no training: the field of zeros, no motion, the truth times gamma, exact implicit intervals."""
-    yield Prediction("zero field", np.zeros_like(truth))
-    yield Prediction("no motion", np.broadcast_to(truth[:1], truth.shape))
-    yield Prediction(f"{PAPER_GAMMA:g} of the truth", PAPER_GAMMA * truth)
-    for scheme, name in (("backward", "backward Euler, exact"), ("crank-nicolson", "Crank-Nicolson, exact")):
+    yield Prediction("zero field", np.zeros_like(truth), role="trivial")
+    yield Prediction("no motion", np.broadcast_to(truth[:1], truth.shape), role="trivial")
+    yield Prediction(f"{PAPER_GAMMA:g} of the truth", PAPER_GAMMA * truth, role="check")
+    names: dict[Scheme, str] = {"backward": "backward Euler, exact", "crank-nicolson": "Crank-Nicolson, exact"}
+    for scheme, name in names.items():
         begun = time.process_time()
-        frames = np.stack(list(implicit_march(truth[0], times, medium, scheme)))  # type: ignore[arg-type]  # a literal
-        yield Prediction(name, frames, time.process_time() - begun)
+        frames = np.stack(list(implicit_march(truth[0], times, medium, scheme)))
+        yield Prediction(name, frames, time.process_time() - begun, role="solver")
 
 
 def score(truth: NDArray[Any], found: Prediction, medium: Medium, interval: Interval) -> dict[str, Any]:

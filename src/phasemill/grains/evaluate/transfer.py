@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from phasemill.core import store
 from phasemill.core.errors import InputError
+from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
-from phasemill.core.weights import load_model
 from phasemill.grains.config.transfer import ROUTES, StageName, TransferJob
 from phasemill.grains.dataset import load
 from phasemill.grains.evaluate.transfer_tables import (

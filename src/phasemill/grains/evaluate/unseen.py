@@ -12,8 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasemill.core import store
+from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
-from phasemill.core.weights import load_model
 from phasemill.grains.config.data import Case, Hole
 from phasemill.grains.config.unseen import UnseenJob
 from phasemill.grains.dataset import interval_length, medium_of
@@ -101,14 +101,14 @@ def _scored(start: str, case: Case, truth: NDArray[Any], runs: list[Prediction])
     merged = {
         key: _median([one[key] for one in found]) if np.isscalar(found[0][key]) else found[0][key] for key in KEPT
     }
-    gain = still["mse"] / merged["mse"]
+    gain = still["mse"] / merged["mse"] if merged["mse"] else None
     return {
         **merged,
         "mse_seeds": [one["mse"] for one in found],
         "still": still["mse"],
         "still_by_frame": still["mse_by_frame"],
-        "gain": gain,
-        "followed": bool(gain >= FOLLOWED),
+        "gain": gain,  # none where the roll-out is exact
+        "followed": gain is None or bool(gain >= FOLLOWED),
         "truth_radius": exact["radius"],
         "truth_grains": exact["grains"],
         "seconds": _median([run.seconds for run in runs]),
@@ -125,11 +125,11 @@ def _answer(scores: Scores, failed: list[str]) -> str:
         return (
             f"It follows none of {len(scores)} starts: its error is nowhere {FOLLOWED:g} times below that of no motion."
         )
-    errors = [one["mse"] for one in good]
+    errors, gains = [one["mse"] for one in good], [one["gain"] for one in good if one["gain"] is not None]
+    below = f", {min(gains):.0f} to {max(gains):.0f} times below those of no motion" if gains else ""
     sentence = (
         f"It follows {len(good)} of {len(scores)} starts, with mean square errors of {min(errors):.2g} to "
-        f"{max(errors):.2g}, {min(one['gain'] for one in good):.0f} to {max(one['gain'] for one in good):.0f} times "
-        "below those of no motion."
+        f"{max(errors):.2g}{below}."
     )
     if failed:
         words = ", ".join(f"{start.replace('_', ' ')} ({scores[start]['mse']:.2g})" for start in failed)
@@ -182,7 +182,9 @@ def _write_fields(path: Path, source: xr.Dataset, shown: list[NDArray[Any]], clo
     """Truth and prediction of the first network, each on its own grid, nan beyond."""
     text = {"truth": "phase field", "prediction": "phase field of the recurrent network, first seed"}
     variables = {name: store.Variable(("sim", "time", "x", "y"), "1", words) for name, words in text.items()}
-    attrs = {"title": "Unseen grains: predictions", "equation": source.attrs["equation"]}
+    attrs = {
+        "title": "Unseen grains: predictions", "equation": source.attrs["equation"], "model": "recurrent network",
+    }  # fmt: skip
     side = largest(job.unseen)
     with store.create(path, coords(job.unseen), variables, attrs) as writer:
         for sim, frames in enumerate(shown):

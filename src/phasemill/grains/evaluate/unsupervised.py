@@ -12,9 +12,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasemill.core import store
-from phasemill.core.metrics import frame_mse
+from phasemill.core.metrics import frame_mse, interface_displacement
+from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
-from phasemill.core.weights import load_model
 from phasemill.grains.config.learned import UnsupervisedJob
 from phasemill.grains.dataset import frame_times, load, medium_of
 from phasemill.grains.evaluate.laws import laws
@@ -29,6 +29,8 @@ from phasemill.grains.train_stepper import Hybrid, hybrids
 
 COMPARED = ("radius", "radius_visible", "energy", "grains", "grain_radius")
 """What the figures show beside the networks'."""
+DIAGNOSTICS = {"energy": ("energy", "free energy"), "mean_radius": ("grain_radius", "mean radius of the grains")}
+"""In the stored fields, where the summary looks for them: name -> name among the scores, meaning."""
 
 
 def unsupervised(
@@ -61,7 +63,7 @@ def unsupervised(
         for one in found:
             scores[start].setdefault(one.method, []).append(score(frames[sim], one, medium, interval))
         shown.append(list({one.method: one for one in reversed(found)}.values())[::-1])
-    _write_fields(output / "fields.zarr", source, frames, shown, clock, job)
+    _write_fields(output / "fields.zarr", source, frames, shown, scores, clock, job)
 
     largest = stable_dt(2, medium)
     costs = {
@@ -129,25 +131,42 @@ def _shown(job: UnsupervisedJob) -> str:
 
 
 def _write_fields(
-    path: Path, source: xr.Dataset, truth: NDArray[Any], shown: list[list[Prediction]], clock: Clock,
-    job: UnsupervisedJob,
+    path: Path, source: xr.Dataset, truth: NDArray[Any], shown: list[list[Prediction]],
+    scores: dict[str, dict[str, list[dict[str, Any]]]], clock: Clock, job: UnsupervisedJob,
 ) -> None:  # fmt: skip
-    """The truth and one prediction of each method, of the first seed."""
+    """The truth and one prediction of each method, of the first seed, with their diagnostics."""
     methods = tuple(one.method for one in shown[0])
     coords = xr.Dataset(
         coords={
             **{name: source[name] for name in ("time", "sim", "x", "y", "start")},
-            "method": store.flags(methods, methods, "method", "method"),
+            "method": store.flags(methods, methods, "method", "method", [one.role for one in shown[0]]),
         }
     )
     variables = {
         "truth": store.Variable(("sim", "time", "x", "y"), "1", "phase field"),
         "prediction": store.Variable(("sim", "method", "time", "x", "y"), "1", "phase field by method, first seed"),
         "mse": store.Variable(("sim", "method", "time"), "1", "mean square error", dtype="float64"),
+        "interface_displacement": store.Variable(
+            ("sim", "method", "time"), "1", "rms distance of interfaces", "float64"
+        ),
     }
+    for name, (_, words) in DIAGNOSTICS.items():
+        variables[name] = store.Variable(("sim", "method", "time"), "1", words, "float64")
+        variables[f"{name}_truth"] = store.Variable(("sim", "time"), "1", f"{words} of the truth", "float64")
     attrs = {name: source.attrs[name] for name in ("equation", "eta", "mu", "sigma", "dg", "dx", "interval")}
     with store.create(path, coords, variables, {"title": f"{job.title}: predictions", **attrs}) as writer:
-        for sim, found in enumerate(shown):
+        for sim, (found, scored) in enumerate(zip(shown, scores.values(), strict=True)):
             frames = np.stack([one.frames for one in found])
-            writer.write(sim, truth=truth[sim], prediction=frames, mse=((frames - truth[sim]) ** 2).mean(axis=(-2, -1)))
+            curves = {}
+            for name, (key, _) in DIAGNOSTICS.items():
+                curves[name] = np.array([scored[method][0][key] for method in methods], np.float64)
+                curves[f"{name}_truth"] = source[key][sim].values
+            apart = [
+                [interface_displacement(*pair, source.attrs["dx"]) for pair in zip(truth[sim], one, strict=True)]
+                for one in frames
+            ]
+            writer.write(
+                sim, truth=truth[sim], prediction=frames, mse=((frames - truth[sim]) ** 2).mean(axis=(-2, -1)),
+                interface_displacement=apart, **curves,
+            )  # fmt: skip
         writer.provenance = clock.record("fields", job.model_dump())

@@ -44,9 +44,8 @@ def _curves(output: Path, metrics: dict[str, Any]) -> figures.Entry:
 def _strip(output: Path, fields: Any, scores: dict[str, Any]) -> figures.Entry:
     best = min(scores, key=lambda name: scores[name][0]["mse"])
     arm = store.meanings(fields["arm"]).index(best)
-    chosen = fields.isel(sim=0, arm=arm, time=[round(k * (fields.sizes["time"] - 1) / 5) for k in range(6)])
-    rows = {"truth": chosen.truth.values, "network": chosen.prediction.values}
-    view = figures.strip(rows, [round(float(time)) for time in chosen.time])
+    chosen = fields.isel(sim=0, arm=arm)
+    view = figures.stored_strip({"truth": chosen.truth, "network": chosen.prediction}, rounded=round)
     cell, channels = best.split("_")
     title = f"Truth, network and difference: {cell.upper()}, {channels} channels"
     return figures.entry(output, "fields", view, title, "Free roll-out, first seed.")

@@ -87,10 +87,8 @@ def _name(arm: str) -> str:
 
 
 def _strip(output: Path, fields: Any, arm: str, name: str, caption: str) -> figures.Entry:
-    kept = np.unique(np.linspace(0, fields.sizes["time"] - 1, 6).round().astype(int))
-    chosen = fields.isel(time=kept, arm=store.meanings(fields["arm"]).index(arm))
-    rows = {"truth": chosen.truth.values, "network": chosen.prediction.values}
-    view = figures.strip(rows, [round(float(time), 1) for time in chosen.time])
+    prediction = fields.prediction.isel(arm=store.meanings(fields["arm"]).index(arm))
+    view = figures.stored_strip({"truth": fields.truth, "network": prediction}, rounded=figures.tenths)
     return figures.entry(output, f"fields_{name}", view, f"Truth, network and difference: {_name(arm)}", caption)
 
 

@@ -25,10 +25,8 @@ def polycrystal(folder: Path, output: Path) -> list[figures.Entry]:
 
 
 def _strip(output: Path, fields: Any) -> figures.Entry:
-    kept = np.linspace(0, fields.sizes["time"] - 1, 6).round().astype(int)
-    chosen = fields.isel(time=kept)
-    rows = {"truth": chosen.truth.values, "network": chosen.prediction.values}
-    view = figures.strip(rows, [round(float(time)) for time in chosen.time], quantity=r"$\sum\phi^2$")
+    rows = {"truth": fields.truth, "network": fields.prediction}
+    view = figures.stored_strip(rows, quantity=r"$\sum\phi^2$", rounded=round)
     return figures.entry(
         output, "interfaces", view, "Interfaces of an unseen polycrystal", "Free roll-out, first seed."
     )

@@ -113,15 +113,9 @@ def _label(origin: str, share: float) -> str:
 
 
 def _strip(output: Path, fields: Any) -> figures.Entry:
-    kept = np.linspace(0, fields.sizes["time"] - 1, 6).round().astype(int)
-    chosen = fields.isel(sim=0, time=kept)
-    kinds = store.meanings(fields["kind"])
-    rows = {"truth": chosen.truth.values}
-    rows |= {
-        KINDS[kind]: chosen.prediction.isel(kind=kinds.index(kind)).values
-        for kind in ("scratch", "whole")
-        if kind in kinds
-    }
-    view = figures.strip(rows, [round(float(time), 1) for time in chosen.time])
+    first, kinds = fields.isel(sim=0), store.meanings(fields["kind"])
+    predicted = {kind: first.prediction.isel(kind=kinds.index(kind)) for kind in ("scratch", "whole") if kind in kinds}
+    rows = {"truth": first.truth, **{KINDS[kind]: frames for kind, frames in predicted.items()}}
+    view = figures.stored_strip(rows, rounded=figures.tenths)
     caption = "Recurrent network of the first seed after its training, no frames shown; the last row less the first."
     return figures.entry(output, "fields", view, "Truth and roll-outs of the first stage", caption)

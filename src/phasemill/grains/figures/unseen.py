@@ -60,10 +60,8 @@ def _radii(output: Path, scores: dict[str, Any]) -> figures.Entry:
 
 def _strip(output: Path, fields: Any, start: str, one: dict[str, Any]) -> figures.Entry:
     cells = int(fields.cells)
-    kept = np.linspace(0, fields.sizes["time"] - 1, 6).round().astype(int)
-    chosen = fields.isel(time=kept, x=slice(cells), y=slice(cells))
-    rows = {"truth": chosen.truth.values, "network": chosen.prediction.values}
-    view = figures.strip(rows, [round(float(number * fields.interval)) for number in chosen.time])
+    chosen = fields.isel(x=slice(cells), y=slice(cells)).assign_coords(time=fields.time * fields.interval)
+    view = figures.stored_strip({"truth": chosen.truth, "network": chosen.prediction}, rounded=round)
     verdict = "follows" if one["followed"] else "fails"
     caption = (
         f"The network {verdict}: mean square error {one['mse_seeds'][0]:.2g}, without motion {one['still']:.2g}; "

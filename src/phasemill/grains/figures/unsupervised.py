@@ -23,11 +23,8 @@ def unsupervised(folder: Path, output: Path) -> list[figures.Entry]:
 
 
 def _strip(output: Path, fields: Any, sim: int, start: str) -> figures.Entry:
-    kept = np.linspace(0, fields.sizes["time"] - 1, 6).round().astype(int)
-    chosen = fields.isel(sim=sim, time=kept)
-    methods = store.meanings(fields["method"])
-    rows = {"truth": chosen.truth.values, "network": chosen.prediction.isel(method=methods.index("hybrid")).values}
-    view = figures.strip(rows, [round(float(time), 1) for time in chosen.time])
+    chosen = fields.isel(sim=sim, method=store.meanings(fields["method"]).index("hybrid"))
+    view = figures.stored_strip({"truth": chosen.truth, "network": chosen.prediction}, rounded=figures.tenths)
     title = f"Truth, network and difference: {start}"
     return figures.entry(output, f"fields_{start}", view, title, "Hybrid network of the first seed, from its own past.")
 

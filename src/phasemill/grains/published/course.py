@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phasemill.core.weighting import Weighting
+from phasemill.core.gradnorm import Weighting
 from phasemill.grains.config.gradnorm import Arm, Gradnorm
 from phasemill.grains.network import SCALE
 from phasemill.grains.published.losses import (

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from phasemill.core import loop, store
-from phasemill.core.provenance import Clock, config_hash
-from phasemill.core.run import write_history
-from phasemill.core.seeds import branch
-from phasemill.core.weights import save_model
+from phasemill.core.session import Options, Session, number_seeds
 from phasemill.grains.config.gradnorm import ARMS, Arm, Gradnorm, GradnormJob, GradnormNetworksJob, runs
 from phasemill.grains.dataset import interval_length, load, medium_of
 from phasemill.grains.published.course import COLUMNS, Course
@@ -25,21 +22,16 @@ KEPT = ("frames", "feed", "log", "seconds")
 """What stays of every arm: its networks are of no further use."""
 
 
-def train(
-    job: GradnormNetworksJob, data: Path, output: Path, *, checkpoints: Path, history: Path, threads: int, device: str
-) -> None:
+def train(job: GradnormNetworksJob, data: Path, output: Path, **options: Unpack[Options]) -> None:
     """Train every arm on the first intervals; one step of the loop is one interval."""
-    torch.set_num_threads(threads)
-    clock, where, settings = Clock(), loop.pick_device(device), job.gradnorm
-    spec, digest, problem = job.model_dump(), store.digest(data), problem_of(job)
+    session, settings = Session(job, data, **options), job.gradnorm
     truth = torch.from_numpy(load(store.open_dataset(data))[0])
     first = truth[0]
-    outcomes, facts, rows = outcomes_of(settings, len(first)), {}, []
-    seeds = [int(one.generate_state(1)[0]) for one in branch(job.seed, "grains_gradnorm", settings.seeds)]
-    starts = Starts(settings, first, problem)
+    outcomes, seeds = outcomes_of(settings, len(first)), number_seeds(job.seed, "grains_gradnorm", settings.seeds)
+    starts = Starts(settings, first, problem_of(job))
     for name, arm, number in runs(settings):
-        seed = seeds[number]
-        course = starts.begin(ARMS[arm], seed, truth[1 : 1 + ARMS[arm].shown]).to(where)
+        seed, place = seeds[number], session.place(name, arm=asdict(ARMS[arm]))
+        course = starts.begin(ARMS[arm], seed, truth[1 : 1 + ARMS[arm].shown]).to(session.where)
         looks = attention_weights(course)
         optimizer = adam(course)
 
@@ -50,8 +42,7 @@ def train(
 
         result = loop.train(
             loop.Training({"course": course}, optimizer), step, steps=settings.intervals, every=1, seed=seed,
-            checkpoints=checkpoints / name, history=checkpoints / name / "history.csv", label=name,
-            key=config_hash({"run": name, "arm": asdict(ARMS[arm]), "job": spec, "data": digest}),
+            history=place["checkpoints"] / "history.csv", label=name, **place,
         )  # fmt: skip
         kept = {part: getattr(course, part) for part in KEPT}
         if ARMS[arm].variational:
@@ -59,18 +50,9 @@ def train(
         if ARMS[arm].attention:
             kept["attention"] = torch.stack([*looks, *attention_weights(course)])
         outcomes[name].load_state_dict(kept)
-        facts[name] = {"arm": arm, "seed": number, "seconds": round(result.seconds, 2)}
-        rows += history_rows(name, course)
-    write_history(history, rows)
-    card = {
-        "kind": "gradnorm",
-        "runs": facts,
-        "columns": list(COLUMNS),
-        "spec": spec,
-        "data_digest": digest,
-        "provenance": clock.record("train grains_gradnorm_networks", spec, threads=threads, device=str(where)),
-    }
-    save_model(output, outcomes, card)
+        facts = {"arm": arm, "seed": number, "seconds": round(result.seconds, 2)}
+        session.add(name, facts, history_rows(course))
+    session.save(output, "gradnorm", "grains_gradnorm_networks", outcomes.state_dict(), columns=list(COLUMNS))
 
 
 def problem_of(job: GradnormNetworksJob | GradnormJob) -> Problem:
@@ -209,10 +191,10 @@ def attention_weights(course: Course) -> tuple[Tensor, Tensor] | tuple[()]:
     return attention.weights(picture), attention.weights(picture, masked=False)
 
 
-def history_rows(name: str, course: Course) -> list[dict[str, Any]]:
+def history_rows(course: Course) -> list[dict[str, Any]]:
     """One row per epoch that was run."""
     return [
-        {"run": name, "interval": number + 1, "epoch": epoch + 1, **dict(zip(COLUMNS, values.tolist(), strict=True))}
+        {"interval": number + 1, "epoch": epoch + 1, **dict(zip(COLUMNS, values.tolist(), strict=True))}
         for number, epochs in enumerate(course.log)
         for epoch, values in enumerate(epochs)
         if not values.isnan().all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from phasemill.core.blocks import Block, Job
+from phasemill.core.blocks import Block, Job, Wing
 from phasemill.pinns.config.compared import AllenCahnJob, BurgersJob, Compared, PoissonJob
 from phasemill.pinns.config.data import (
     AllenCahnData,
@@ -59,3 +59,5 @@ JOBS: dict[str, type[Job]] = {
     "allen_cahn": AllenCahnJob,
     "pinn_inverse": InverseJob,
 }
+
+WING = Wing(Pinns, JOBS, place=3)

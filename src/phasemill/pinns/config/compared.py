@@ -16,44 +16,35 @@ class Compared(Block):
     reached: Positive = Field(description="relative error to which epochs are counted")
     stuck: Positive = Field(description="relative error above which a training has failed")
     bins: Count = Field(description="of the histograms of gradients")
-    timed: Count = Field(description="epochs of each row whose cost is measured, the rows in turn")
+    timed: Count = Field(description="turns of tau epochs whose cost is measured, the rows in turn")
     shown: list[str] = Field(min_length=2, description="rows with fields and histograms, where they are trained")
 
 
-class BurgersJob(Job):
-    """Compare the rows on Burgers."""
-
+class _ComparedJob(Job):
     verb = "evaluate"
     function = "phasemill.pinns.evaluate.runs:evaluate"
     drawing = "phasemill.pinns.figures.runs:draw"
+
+    compared: Compared
+    recipes: Recipes
+
+
+class BurgersJob(_ComparedJob):
+    """Compare the rows on Burgers."""
 
     burgers: Runs
     burgers_data: BurgersData
-    compared: Compared
-    recipes: Recipes
 
 
-class PoissonJob(Job):
+class PoissonJob(_ComparedJob):
     """Compare the rows on Poisson."""
-
-    verb = "evaluate"
-    function = "phasemill.pinns.evaluate.runs:evaluate"
-    drawing = "phasemill.pinns.figures.runs:draw"
 
     poisson: Runs
     poisson_data: PoissonData
-    compared: Compared
-    recipes: Recipes
 
 
-class AllenCahnJob(Job):
+class AllenCahnJob(_ComparedJob):
     """Compare the rows on Allen-Cahn."""
-
-    verb = "evaluate"
-    function = "phasemill.pinns.evaluate.runs:evaluate"
-    drawing = "phasemill.pinns.figures.runs:draw"
 
     allen_cahn: Runs
     allen_cahn_data: AllenCahnData
-    compared: Compared
-    recipes: Recipes

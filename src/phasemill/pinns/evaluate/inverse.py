@@ -13,12 +13,12 @@ from scipy.optimize import least_squares
 from scipy.stats import norm
 
 from phasemill.core import store
-from phasemill.core.errors import InputError
+from phasemill.core.model_files import load_tensors
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
-from phasemill.core.weights import load_tensors
 from phasemill.pinns.config.inverse import InverseJob, Unknown
 from phasemill.pinns.dataset import load, open_truth
+from phasemill.pinns.evaluate.selection import check_kind, check_origin
 from phasemill.pinns.inverse import Unknowns
 from phasemill.pinns.kernels import VALUE
 from phasemill.pinns.physics import EQUATIONS, Equation
@@ -40,10 +40,8 @@ def inverse(job: InverseJob, data: Path, output: Path, *, models: list[Path], th
     clock = Clock()
     source = open_truth(data, "burgers")
     tensors, card = load_tensors(models[0])
-    if card.get("kind") != "inverse":
-        raise InputError(f"{models[0]} holds {card.get('kind')}, not inverse; give the file that its own rule makes")
-    if card["spec"]["inverse"] != job.inverse.model_dump():
-        raise InputError(f"{models[0]} was trained with other settings; train again, or give what it was made with")
+    check_kind(models[0], card, "inverse")
+    check_origin(models[0], card, "inverse", job.inverse, data)
     scores = []
     for name, equation in equations(job).items():
         wanted: Unknown = getattr(job.inverse, name)
@@ -208,7 +206,7 @@ def _write_fields(
             for name, words in (("t", "times"), ("x", "places"), ("u", "values"))
         },
     }
-    attrs = {"title": "Burgers' equation from sparse noisy data", "equation": equation.formula}
+    attrs = {"title": "Burgers' equation from sparse noisy data", "equation": equation.formula, "model": "network"}
     with store.create(path, coords, variables, attrs) as writer:
         writer.write(
             0, truth=found.u, prediction=field, sample_t=unknowns.at[:, 0], sample_x=unknowns.at[:, 1],

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phasemill.core.errors import InputError
-from phasemill.core.weights import read_card
+from phasemill.core.metrics import relative_l2
+from phasemill.core.model_files import read_card
 from phasemill.pinns import reference
-from phasemill.pinns.config.recipes import Marched
-from phasemill.pinns.dataset import Reference
+from phasemill.pinns.config.recipes import Marched, Recipes
+from phasemill.pinns.evaluate.selection import check_kind, check_origin
 from phasemill.pinns.physics import AllenCahn, Burgers, Equation, Poisson
 from phasemill.pinns.recipes import marching
+from phasemill.pinns.reference import Reference
 
 Floats = NDArray[np.float64]
 Scores = dict[str, dict[str, Any]]
@@ -26,14 +27,14 @@ REPEATS = 3
 """Solutions of which the fastest counts."""
 
 
-def recipes(path: Path, name: str) -> tuple[Scores, list[dict[str, Any]]]:
+def recipes(path: Path, name: str, settings: Recipes, data: Path) -> tuple[Scores, list[dict[str, Any]]]:
     """Curves, last errors and CPU seconds of each recipe, lists over the seeds; and the file's card in a list.
 
-    Raises InputError for a file of another problem.
+    Raises InputError for a file of another problem, or of other settings or data.
     """
     card = read_card(path)
-    if card.get("kind") != f"{name}_recipes":
-        raise InputError(f"{path} holds {card.get('kind')}, not {name}_recipes; give the file that its own rule makes")
+    check_kind(path, card, f"{name}_recipes")
+    check_origin(path, card, "recipes", settings, data)
     scores: Scores = {}
     for run in card["runs"].values():
         score = scores.setdefault(run["recipe"], {"error": [], "cpu": [], "curves": []})
@@ -58,8 +59,7 @@ def classical(equation: Equation, truth: Reference, marched: Sequence[Marched] =
             begun = time.process_time()
             u = solve()
             seconds.append(time.process_time() - begun)
-        error = float(np.linalg.norm(u - truth.u) / np.linalg.norm(truth.u))
-        found[label] = {"error": error, "cpu": min(seconds)}
+        found[label] = {"error": relative_l2(truth.u, u), "cpu": min(seconds)}
     return found
 
 

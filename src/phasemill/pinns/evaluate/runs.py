@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasemill.core import store
-from phasemill.core.errors import InputError
+from phasemill.core.metrics import relative_l2
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch, children
 from phasemill.pinns import dataset
@@ -22,8 +22,9 @@ from phasemill.pinns.config.runs import Row, problem_of
 from phasemill.pinns.evaluate import rest, tables
 from phasemill.pinns.evaluate.claims import claims
 from phasemill.pinns.evaluate.recipes import classical, recipes, table
-from phasemill.pinns.evaluate.selection import RULES, Trained, read
+from phasemill.pinns.evaluate.selection import RULES, Trained, check_origin, read
 from phasemill.pinns.protocol import Protocol
+from phasemill.pinns.reference import Reference
 from phasemill.pinns.terms import Term
 from phasemill.pinns.train_runs import Run
 
@@ -48,10 +49,7 @@ def evaluate(
     problem = Protocol(dataset.equation(source, settings.bounds), settings)
     rows, cards = read(models, f"{name}_runs")
     for path, its in zip(models, cards, strict=True):
-        if its["spec"][name] != settings.model_dump() or its["data_digest"] != store.digest(data):
-            raise InputError(
-                f"{path} was trained with other settings or data; train again, or give what it was made with"
-            )
+        check_origin(path, its, name, settings, data)
     reference = dataset.load(source, problem.equation)
     terms = ["pde", *(["ic"] if settings.initial else []), "bc"]
     scores = {row: _scores(trainings, terms, compared.reached) for row, trainings in rows.items()}
@@ -63,7 +61,7 @@ def evaluate(
     resting = {row: rest.rests(rows[row][0], problem, drawn[row]) for row in shown}
     fields = {row: _field(rows[row][0], problem, reference) for row in shown}
     _write_fields(output / "fields.zarr", source, reference, problem, fields, clock, job)
-    followed, others = recipes(model, name) if model else ({}, [])
+    followed, others = recipes(model, name, job.recipes, data) if model else ({}, [])
     solvers = classical(problem.equation, reference, job.recipes.allen_cahn if name == "allen_cahn" else ())
     wanted = [one.name for one in getattr(job.recipes, name) if one.judged]
     lowest = [float(np.median(followed[recipe]["error"])) for recipe in wanted if recipe in followed]
@@ -125,28 +123,28 @@ def _scores(trainings: list[Trained], terms: list[str], reached: float) -> dict[
     return found
 
 
-def _regions(trainings: list[Trained], problem: Protocol, reference: dataset.Reference) -> dict[str, list[float]]:
+def _regions(trainings: list[Trained], problem: Protocol, reference: Reference) -> dict[str, list[float]]:
     """Relative L2 error inside and outside of the region, for each seed's last parameters."""
     inside = REGIONS[problem.name][1](reference.points)
     truth = reference.u.ravel()
     found: dict[str, list[float]] = {"inside": [], "outside": []}
     for one in trainings:
-        wrong = problem.values(reference.points).field(one.theta, 1)[0] - truth
+        field = problem.values(reference.points).field(one.theta, 1)[0]
         for where, mask in (("inside", inside), ("outside", ~inside)):
-            found[where].append(float(np.linalg.norm(wrong[mask]) / np.linalg.norm(truth[mask])))
+            found[where].append(relative_l2(truth[mask], field[mask]))
     return found
 
 
-def _costs(problem: Protocol, rows: list[Row], epochs: int) -> dict[str, dict[str, float]]:
-    """CPU seconds of an epoch for each row, and over the unweighted one's; the rows take turns, epoch by epoch.
+def _costs(problem: Protocol, rows: list[Row], turns: int) -> dict[str, dict[str, float]]:
+    """CPU seconds of an epoch for each row, and over the unweighted one's; the rows take turns.
 
-    Medians of tau epochs together, since the weights move in one of them.
+    Medians over the turns of tau epochs each, since the weights move in one of them.
     """
     seed = branch(0, "cost", 1)[0]
     runs = {row.name: Run(problem, row, seed, torch.device("cpu")) for row in rows}
     lengths = {row.name: row.tau if row.scheme != "fixed" else 10 for row in rows}
     taken: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(1 + epochs):
+    for turn in range(1 + turns):
         for name, run in runs.items():
             begun = time.process_time()
             for index in range(lengths[name]):
@@ -181,7 +179,7 @@ def _histograms(one: Trained, problem: Protocol, terms: dict[str, Term], bins: i
     return {"edges": edges.tolist(), "counts": counts}
 
 
-def _field(one: Trained, problem: Protocol, reference: dataset.Reference) -> NDArray[Any]:
+def _field(one: Trained, problem: Protocol, reference: Reference) -> NDArray[Any]:
     found: NDArray[Any] = problem.values(reference.points).field(one.theta, 1)[0].reshape(reference.u.shape)
     return found
 
@@ -193,7 +191,7 @@ def _curve(one: Trained) -> dict[str, list[float]]:
 
 
 def _write_fields(
-    path: Path, source: Any, reference: dataset.Reference, problem: Protocol, fields: dict[str, NDArray[Any]],
+    path: Path, source: Any, reference: Reference, problem: Protocol, fields: dict[str, NDArray[Any]],
     clock: Clock, job: RunsJob,
 ) -> None:  # fmt: skip
     """The reference and the field of each shown row, first seed, last parameters."""

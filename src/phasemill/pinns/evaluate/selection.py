@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from phasemill.core import store
+from phasemill.core.blocks import Block
 from phasemill.core.errors import InputError
-from phasemill.core.weights import load_tensors
+from phasemill.core.model_files import load_tensors
 from phasemill.pinns.config.runs import AUTHORS
 
 Floats = NDArray[np.float64]
@@ -72,6 +74,18 @@ class Trained:
         return float(self.history["step"][found[0]]) if found.size else None
 
 
+def check_kind(path: Path, card: Mapping[str, Any], kind: str) -> None:
+    """Raises InputError for the model file of another job."""
+    if card.get("kind") != kind:
+        raise InputError(f"{path} holds {card.get('kind')}, not {kind}; give the files that its own rule makes")
+
+
+def check_origin(path: Path, card: Mapping[str, Any], part: str, settings: Block, data: Path) -> None:
+    """Raises InputError for a model that was trained with other data, or other settings of this part of its job."""
+    if card["spec"][part] != settings.model_dump() or card["data_digest"] != store.digest(data):
+        raise InputError(f"{path} was trained with other settings or data; train again, or give what it was made with")
+
+
 def read(paths: Iterable[Path], kind: str) -> tuple[dict[str, list[Trained]], list[dict[str, Any]]]:
     """All trainings by row, seeds in order, and the cards of their files.
 
@@ -81,8 +95,7 @@ def read(paths: Iterable[Path], kind: str) -> tuple[dict[str, list[Trained]], li
     cards: list[dict[str, Any]] = []
     for path in paths:
         tensors, card = load_tensors(path)
-        if card.get("kind") != kind:
-            raise InputError(f"{path} holds {card.get('kind')}, not {kind}; give the files that its own rule makes")
+        check_kind(path, card, kind)
         if twice := {label for its in cards for label in its["runs"]} & set(card["runs"]):
             raise InputError(f"{path} holds {min(twice)} a second time; give each part once")
         cards.append(card)

@@ -127,11 +127,11 @@ def overhead(costs: Mapping[str, Mapping[str, float]], settings: Runs) -> Table:
 def words(row: str) -> str:
     """A row's name as it is read: DN 0.99, p = inf, corrected."""
     names = {
-        "fixed": "none", "dn": "DN", "id": "ID", "ma": "MA", "ma14": "MA, eq. 14", "softadapt": "SoftAdapt",
+        "fixed": "none", "dn": "DN", "id": "ID", "ma": "MA", "ma14": "MA", "softadapt": "SoftAdapt",
         "gradnorm": "GradNorm",
     }  # fmt: skip
     scheme, *rest = row.split("_")
-    found = [" ".join([names[scheme], *rest[:1]])]
+    found = [" ".join([names[scheme], *rest[:1]]), *(["eq. 14"] if scheme == "ma14" else [])]
     for part in rest[1:]:
         found.append(f"p = {part[1:]}" if part.startswith("p") else part.replace("tau", "tau = "))
     return ", ".join(found)
@@ -172,7 +172,7 @@ def headline(name: str, rows: Mapping[str, list[Trained]], found: Mapping[str, f
     for row in ("fixed", "ma_0.99", "id_0.99", "dn_0.99"):
         if row in rows:
             mean, error = mean_and_error([one.error("best") for one in rows[row]])
-            note = f"{len(rows[row])} seeds" if error is None else f"+- {error:.2g}, {len(rows[row])} seeds"
+            note = "one seed" if error is None else f"+- {error:.2g}, {len(rows[row])} seeds"
             claim = f"pinns.{name}.{row.replace('.', '_')}"
             lines.append(
                 {

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from phasemill.core.errors import InputError
+from phasemill.core.metrics import relative_l2
 from phasemill.pinns.kernels import RESIDUAL, VALUE
 from phasemill.pinns.network import Network
 from phasemill.pinns.physics import Burgers, Equation, Poisson
@@ -128,6 +129,5 @@ def waves(x: Floats, frequency: float, e: tuple[float, float]) -> Floats:
 
 
 def error(case: Case, theta: Floats, points: Points, exact: Floats) -> float:
-    """|u - exact| / |exact| over the points of `Case.features`, in the l2 norm."""
-    values = Term(case.network, VALUE, points, exact, dtype=np.float64).field(theta, 1)[0]
-    return float(np.linalg.norm(values - exact) / np.linalg.norm(exact))
+    """Relative L2 error over the points of `Case.features`."""
+    return relative_l2(exact, Term(case.network, VALUE, points, exact, dtype=np.float64).field(theta, 1)[0])

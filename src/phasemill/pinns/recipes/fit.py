@@ -10,7 +10,6 @@ points by heart, so that few will do.
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +26,8 @@ from phasemill.core.lbfgs import minimise_lbfgs
 from phasemill.core.provenance import config_hash
 from phasemill.core.run import Row
 from phasemill.core.seeds import branch
+from phasemill.pinns.config.recipes import Optimiser
+from phasemill.pinns.network import adam
 from phasemill.pinns.physics import Equation
 from phasemill.pinns.recipes.cases import Floats, case, error
 from phasemill.pinns.recipes.clock import Clock
@@ -57,14 +58,12 @@ class Recipe:
     """No weight of a condition is smaller: near u = 0 the residual of Burgers has no gradient, and DN would let go."""
     most: float = 1e9
     """None is larger."""
-    optimiser: Literal["l_bfgs", "bfgs", "ss_bfgs", "ss_broyden"] = "ss_broyden"
+    optimiser: Optimiser = "ss_broyden"
     iterations: int = 2000
     segment: int = 500
     """Iterations between new points; those of L-BFGS between restarts."""
     resample: Literal["never", "uniform", "residual"] = "uniform"
     """`residual`: with a density (r / mean r + 1) / 2 of the residual r = |r_p| at the time."""
-    level: Literal["loss", "root", "log"] = "loss"
-    """What is minimised: L, its square root or its logarithm."""
 
 
 class Weighted(nn.Module):
@@ -106,14 +105,12 @@ class Weighted(nn.Module):
         return [term.loss_and_gradient(theta)[:2] for term in self.terms.values()]
 
     def total(self, theta: Floats) -> tuple[float, Floats]:
-        """What is minimised, and its gradient, with the weights as they are."""
+        """L and its gradient, with the weights as they are."""
         loss, slope = 0.0, np.zeros(theta.size)
         for weight, (value, gradient) in zip(self.weights.tolist(), self.parts(theta), strict=True):
             loss += weight * value
             slope += weight * gradient
-        if self.recipe.level == "root":
-            return math.sqrt(loss), slope / (2 * math.sqrt(loss))
-        return (math.log(loss), slope / loss) if self.recipe.level == "log" else (loss, slope)
+        return loss, slope
 
 
 def train(
@@ -157,7 +154,7 @@ def train(
         optimizer.step()
         return {"loss": float(run.weights @ torch.tensor(values, dtype=torch.float64))}
 
-    optimizer = torch.optim.Adam([run.theta], lr=recipe.rate, eps=1e-7)
+    optimizer = adam(run.theta, recipe.rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(recipe.adam, 1), 0.1 * recipe.rate)
     first = loop.train(
         loop.Training({"run": run}, optimizer, schedule), step, steps=recipe.adam, every=every, seed=0,

@@ -30,15 +30,18 @@ from torch import nn
 
 from phasemill.core.bfgs import minimise_bfgs
 from phasemill.core.errors import InputError
-from phasemill.core.lbfgs import Minimum, minimise_lbfgs
+from phasemill.core.lbfgs import minimise_lbfgs
+from phasemill.core.metrics import relative_l2
+from phasemill.core.minimisation import Minimum
 from phasemill.core.provenance import config_hash
 from phasemill.core.run import Row, write_history
 from phasemill.core.seeds import branch
-from phasemill.core.weights import load_model, read_card, save_model
+from phasemill.pinns.config.recipes import Optimiser
 from phasemill.pinns.kernels import RESIDUAL
 from phasemill.pinns.network import Network
 from phasemill.pinns.physics import XX, AllenCahn
 from phasemill.pinns.recipes.clock import Clock
+from phasemill.pinns.reference import Reference
 from phasemill.pinns.terms import Points, Term
 
 Floats = NDArray[np.float64]
@@ -63,22 +66,14 @@ class Marching:
     """The last time."""
     windows: int = 4
     base: Literal["heat", "split"] = "split"
-    embedding: Literal["cosine", "both"] = "cosine"
-    """cos(k pi x) alone, an exact symmetry of even fields, with points in [0, 1]; or sines too, and [-1, 1]."""
     modes: int = 8
-    """k = 1 .. modes of the embedding."""
+    """The network gets cos(k pi x), k = 1 .. modes: an exact symmetry of even fields, so that points lie in [0, 1]."""
     hidden: tuple[int, ...] = (24, 24)
     points: int = 2048
     """Per window."""
-    draw: Literal["uniform", "sequence"] = "sequence"
-    """Independent points, or a shifted additive sequence, which covers the window evenly."""
-    focus: float = 0.5
-    """Share of the points that have a density in x as sqrt|b_x|; the others are uniform."""
-    optimiser: Literal["l_bfgs", "bfgs", "ss_bfgs", "ss_broyden"] = "ss_broyden"
+    optimiser: Optimiser = "ss_broyden"
     iterations: int = 200
     """Per window."""
-    warm: bool = True
-    """Weights start from those of the window before."""
     grid: int = 2048
     """Intervals on [0, 1] between the nodes on which a window's last field is turned into modes."""
 
@@ -90,7 +85,7 @@ class Marching:
     @cached_property
     def network(self) -> Network:
         """The network of every window."""
-        return Network((1 + self.modes * (2 if self.embedding == "both" else 1), *self.hidden, 1))
+        return Network((1 + self.modes, *self.hidden, 1))
 
 
 def cosines(values: Floats) -> Floats:
@@ -151,16 +146,13 @@ class Window:
         return base, factor
 
     def features(self, tau: Floats, x: Floats) -> Floats:
-        """2 tau / T - 1, cos(k pi x) and, if asked for, sin(k pi x): (4 streams, inputs, points)."""
+        """2 tau / T - 1 and cos(k pi x): (4 streams, inputs, points)."""
         settings = self.settings
         k = np.pi * np.arange(1, settings.modes + 1)[:, None]
         out = np.zeros((4, settings.network.widths[0], len(x)))
         out[0, 0], out[1, 0] = 2 * tau / settings.length - 1, 2 / settings.length
-        c, s = np.cos(k * x), np.sin(k * x)
-        out[0, 1 : settings.modes + 1], out[2, 1 : settings.modes + 1] = c, -k * s
-        if settings.embedding == "both":
-            out[0, settings.modes + 1 :], out[2, settings.modes + 1 :] = s, k * c
-        out[3, 1:] = -(np.resize(k, (len(out[3]) - 1, 1)) ** 2) * out[0, 1:]
+        out[0, 1:], out[2, 1:] = np.cos(k * x), -k * np.sin(k * x)
+        out[3, 1:] = -(k**2) * out[0, 1:]
         return out
 
     def term(self, tau: Floats, x: Floats, weight: ArrayLike | None = None) -> Term:
@@ -175,23 +167,18 @@ class Window:
         return self.term(*pairs).field(theta, 1).reshape(len(tau), len(x))
 
     def draw(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """Pairs (tau, x) at which the equation is asked for."""
-        settings, count = self.settings, self.settings.points
-        if settings.draw == "uniform":
-            first, second = rng.random((2, count))
-        else:
-            steps = np.array([1, 2]) * np.log(1.324717957244746)  # z^3 = z + 1: the two-dimensional golden ratio
-            first, second = (rng.random((2, 1)) + np.exp(-steps)[:, None] * np.arange(count)) % 1
-        if settings.focus:
-            nodes = np.linspace(0, 1, 1025)
-            slope = np.sqrt(np.abs(self.build(np.full(nodes.size, settings.length / 2), nodes)[0][2]))
-            density = 1 - settings.focus + settings.focus * slope / slope.mean()
-            share = np.concatenate([[0], np.cumsum(density[1:] + density[:-1])])
-        else:
-            nodes, share = np.array([0.0, 1.0]), np.array([0.0, 1.0])
-        if settings.embedding == "both":
-            second = 2 * second - 1
-        return first * settings.length, np.copysign(np.interp(np.abs(second), share / share[-1], nodes), second)
+        """Pairs (tau, x) at which the equation is asked for: a shifted additive sequence, which covers a window evenly.
+
+        Half of them have a density in x as sqrt|b_x|, b the base half-way through the window; the others are uniform.
+        """
+        length = self.settings.length
+        steps = np.array([1, 2]) * np.log(1.324717957244746)  # z^3 = z + 1: the two-dimensional golden ratio
+        first, second = (rng.random((2, 1)) + np.exp(-steps)[:, None] * np.arange(self.settings.points)) % 1
+        nodes = np.linspace(0, 1, 1025)
+        slope = np.sqrt(np.abs(self.build(np.full(nodes.size, length / 2), nodes)[0][2]))
+        density = 0.5 + 0.5 * slope / slope.mean()
+        share = np.concatenate([[0], np.cumsum(density[1:] + density[:-1])])
+        return first * length, np.interp(second, share / share[-1], nodes)
 
 
 class March(nn.Module):
@@ -203,8 +190,8 @@ class March(nn.Module):
 
     def __init__(self, settings: Marching, initial: Field = AllenCahn.initial) -> None:
         super().__init__()
-        if min(settings.windows, settings.points, settings.modes) < 1 or not 0 <= settings.focus < 1:
-            raise InputError(f"{settings}: windows, points and modes are at least 1, and focus is in [0, 1)")
+        if min(settings.windows, settings.points, settings.modes) < 1:
+            raise InputError(f"{settings}: windows, points and modes are at least 1")
         if min(settings.diffusion, settings.reaction, settings.until) <= 0:
             raise InputError(f"{settings}: diffusion, reaction and until are positive")
         self.settings, self.initial = settings, initial
@@ -231,30 +218,6 @@ class March(nn.Module):
             out[at] = self.window(number).field(self.theta[number].numpy(), tau, where)
         return out
 
-    def save(self, path: Path | str, **card: Any) -> None:
-        """Write a safetensors file with the settings."""
-        save_model(path, self, {"kind": "marching", "settings": asdict(self.settings), **card})
-
-    @classmethod
-    def load(cls, path: Path | str, initial: Field = AllenCahn.initial) -> March:
-        """The solution in a file of `save`; a field of the user's own has to be handed over again."""
-        card = read_card(path)
-        if card.get("kind") != "marching":
-            raise InputError(f"{path} holds no marching solution; give a file that March.save has written")
-        settings = card["settings"]
-        march = cls(Marching(**{**settings, "hidden": tuple(settings["hidden"])}), initial)
-        load_model(path, march)
-        return march
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A known solution: t (times,), x (positions,), u (times, positions). It only scores."""
-
-    t: Floats
-    x: Floats
-    u: Floats
-
 
 def train(
     settings: Marching,
@@ -269,8 +232,8 @@ def train(
 
     Rows of the history: window, step, seconds; cpu (seconds of the process since the first window began, without
     scoring); loss, as a share of the base's own; projection, the largest difference between the window's last field
-    and its cosine modes half-way between the nodes; and with a reference error, |u - reference| / |reference| over the
-    times of the window in the l2 norm, and base, that of the base alone.
+    and its cosine modes half-way between the nodes; and with a reference error, the relative L2 error over the
+    times of the window, and base, that of the base alone.
 
     Arguments
     ---------
@@ -285,16 +248,13 @@ def train(
     key = config_hash({"settings": asdict(settings), "initial": first.tobytes().hex()})
     modes = cosines(first)[: settings.grid + 1]
     begun, *drawn = branch(settings.seed, "allen_cahn_marching", settings.windows + 1)
-    rng = np.random.default_rng(begun)
-    theta = settings.network.initial(rng)
+    theta = settings.network.initial(np.random.default_rng(begun))
     rows: list[Row] = []
     spent = 0.0
     for number in range(settings.windows):
         place, told = checkpoints / f"window_{number}", checkpoints / f"window_{number}.csv"
         clock = Clock(key, (place, told))
         window, weight, pairs = prepare(settings, modes, np.random.default_rng(drawn[number]))
-        if number and not settings.warm:
-            theta = settings.network.initial(rng)
         with clock.held():
             score = scorer(window, number, reference)
         found = minimise(
@@ -352,21 +312,16 @@ def scorer(window: Window, number: int, reference: Reference | None) -> Score:
     if reference is None:
         return lambda theta: {}
     length = window.settings.length
-    tau = reference.t - number * length
+    tau = reference.first - number * length
     at = (tau > 1e-9 * length) & (tau < length * (1 + 1e-9))
     if not at.any():
         return lambda theta: {}
     exact = reference.u[at].ravel()
-    term = window.term(np.repeat(tau[at], len(reference.x)), np.tile(reference.x, int(at.sum())))
-    alone = float(np.linalg.norm(term.points.base[0] - exact) / np.linalg.norm(exact))
-
-    def score(theta: Floats) -> dict[str, float]:
-        return {"error": float(np.linalg.norm(term.field(theta, 1)[0] - exact) / np.linalg.norm(exact)), "base": alone}
-
-    return score
+    term = window.term(np.repeat(tau[at], len(reference.second)), np.tile(reference.second, int(at.sum())))
+    alone = relative_l2(exact, term.points.base[0])
+    return lambda theta: {"error": relative_l2(exact, term.field(theta, 1)[0]), "base": alone}
 
 
 def error(march: March, reference: Reference) -> float:
-    """|u - reference| / |reference| over all its points, in the l2 norm."""
-    wrong = march.u(reference.t, reference.x) - reference.u
-    return float(np.linalg.norm(wrong) / np.linalg.norm(reference.u))
+    """Relative L2 error over all points of the reference."""
+    return relative_l2(reference.u, march.u(reference.first, reference.second))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from phasemill.core.blocks import Block, Job
+from phasemill.core.blocks import Block, Job, Wing
 from phasemill.spinodal.config.data import CahnHilliardJob, HeldOutJob, Medium, Mixtures, Sequences, Training
 from phasemill.spinodal.config.learned import Curriculum, Network, RecurrentJob
 from phasemill.spinodal.config.long import (
@@ -148,3 +148,5 @@ JOBS: dict[str, type[Job]] = {
     "spinodal_transfer_stages": TransferStagesJob,
     "spinodal_transfer": TransferJob,
 }
+
+WING = Wing(Spinodal, JOBS, place=1)

@@ -19,15 +19,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from phasemill.core import store
+from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
-from phasemill.core.weights import load_model
 from phasemill.spinodal.config.variants import ARMS, OUTPUTS, AblationJob
 from phasemill.spinodal.dataset import coarsen, draw, solver_medium
 from phasemill.spinodal.evaluate.ablation_claims import claims_and_notes, ratios, seen
-from phasemill.spinodal.evaluate.ablation_tables import down_scaling, errors, geometric, long_run, percent
+from phasemill.spinodal.evaluate.ablation_tables import down_scaling, errors, long_run
+from phasemill.spinodal.evaluate.numbers import geometric, percent
 from phasemill.spinodal.fused import Fused
-from phasemill.spinodal.metrics import energies, mass_drift, mse
+from phasemill.spinodal.metrics import energies, energy_error, mass_drift, mse
 from phasemill.spinodal.network import ConvGRU, Step
 from phasemill.spinodal.rollout import refine, rollout
 from phasemill.spinodal.solver import integrate
@@ -135,11 +136,9 @@ def roll(step: Step, phi: NDArray[Any], steps: int, every: int = 1) -> NDArray[n
 def score(truth: NDArray[Any], predicted: NDArray[Any], eps: float, dx: float) -> dict[str, Any]:
     """MSE and relative energy error by frame (sim, time), never above BLOWN, and the largest change of a mean."""
     with np.errstate(over="ignore", invalid="ignore"):
-        reference = energies(truth, eps, dx)
-        energy = np.abs(energies(predicted, eps, dx) - reference) / reference
         return {
             "mse": capped(mse(truth, predicted)),
-            "energy": capped(energy),
+            "energy": capped(energy_error(truth, predicted, eps, dx)),
             "drift": float(capped(mass_drift(predicted))),
         }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from phasemill.spinodal.config.variants import ARMS
-from phasemill.spinodal.evaluate.ablation_tables import geometric, listed, percent
+from phasemill.spinodal.evaluate.numbers import geometric, listed, percent
 
 BOUNDED = 1.0
 """A roll-out whose free energy is off by more, as a share of the truth's and in the mean, has blown up."""

@@ -1,37 +1,11 @@
-"""Tables of the ablation, and how numbers of several trainings are put into words."""
+"""Tables of the ablation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
-
-
-def geometric(values: Sequence[float] | NDArray[np.float64]) -> float:
-    """The geometric mean, since errors differ by factors."""
-    return float(np.exp(np.mean(np.log(np.maximum(values, 1e-300)))))
-
-
-def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """The 95 % interval of the geometric mean, by Student's t of the logarithms; unknown for a single training."""
-    if len(values) < 2:
-        return None, None
-    logs = np.log(np.maximum(values, 1e-300))
-    half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
-    return float(np.exp(logs.mean() - half)), float(np.exp(logs.mean() + half))
-
-
-def listed(values: Sequence[float]) -> str:
-    """The numbers of all trainings."""
-    return ", ".join(f"{value:.2g}" for value in values)
-
-
-def percent(value: float) -> str:
-    """A share as a percentage."""
-    return f"{100 * value:.3g} %"
+from phasemill.spinodal.evaluate.numbers import geometric, interval
 
 
 def errors(arms: Mapping[str, Any], still: float, seen: str) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from phasemill.core.provenance import Clock
 from phasemill.spinodal import dataset, metrics
 from phasemill.spinodal.config.data import Medium
 from phasemill.spinodal.evaluate import rollout_fields
-from phasemill.spinodal.evaluate.contest import SEEN, STILL, Entry, Run, from_what_is_seen, known
+from phasemill.spinodal.evaluate.contest import SEEN, STILL, Entry, Run, from_what_is_seen
+from phasemill.spinodal.evaluate.numbers import known
 from phasemill.spinodal.metrics import Floats
 from phasemill.spinodal.rollout import predict_at
 
@@ -60,9 +61,9 @@ def score_all(
         runs.append(Run(entry.label, truth, predict_at(entry.model.step, truth[:, 0], marks, batch), entry.stride))
         log.info("rolled out %s", entry.label)
     truth = runs[0].truth
-    runs.append(Run(STILL, truth, np.repeat(truth[:, :1], truth.shape[1], axis=1)))
+    runs.append(Run(STILL, truth, np.repeat(truth[:, :1], truth.shape[1], axis=1), role="trivial"))
     if seen:
-        runs.append(Run(SEEN, truth, from_what_is_seen(truth, medium, source["time"].values)))
+        runs.append(Run(SEEN, truth, from_what_is_seen(truth, medium, source["time"].values), role="solver"))
     spacing = medium.dx * medium.factor
     return runs, {
         run.label: metrics.frame_scores(run.truth[:, 1:], run.prediction[:, 1:], medium.eps, spacing) for run in runs

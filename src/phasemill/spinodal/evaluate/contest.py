@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from phasemill.core.errors import InputError
 from phasemill.spinodal import dataset
 from phasemill.spinodal.config.data import Medium
-from phasemill.spinodal.library import Step, Surrogate, load_model
+from phasemill.spinodal.library import Surrogate, load_model
 from phasemill.spinodal.metrics import Floats, mass_drift
+from phasemill.spinodal.network import Step
 from phasemill.spinodal.rollout import predict_at, refine
 from phasemill.spinodal.solver import integrate
 
@@ -46,6 +47,8 @@ class Run:
     prediction: NDArray[np.float32]
     stride: int = 1
     """Frames of the data between two of these."""
+    role: str = "network"
+    """One of those of `store.flags`."""
 
     @property
     def marks(self) -> NDArray[np.int64]:
@@ -129,17 +132,3 @@ def at_frames(values: Floats, run: Run, frames: int) -> Floats:
     full = np.full((len(values), frames), np.nan)
     full[:, run.marks] = values
     return full
-
-
-def headline(label: str, value: float, note: str, claim: str) -> dict[str, Any]:
-    """One number of the first screen of a report; the page adds the paper's value of `claim`."""
-    return {"label": label, "value": value, "unit": "", "note": note, "claim": claim}
-
-
-def known(content: Any) -> Any:
-    """Nested lists and dicts with None for every number that is not finite: unknown, or beyond all bounds."""
-    if isinstance(content, dict):
-        return {key: known(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [known(value) for value in content]
-    return None if isinstance(content, float) and not np.isfinite(content) else content

@@ -18,7 +18,7 @@ from phasemill.spinodal.config.data import Medium
 from phasemill.spinodal.dataset import coarsen
 from phasemill.spinodal.library import Surrogate, load_model
 from phasemill.spinodal.physics import free_energy
-from phasemill.spinodal.rollout import refine, rollout
+from phasemill.spinodal.rollout import refine, repeat, rollout
 
 Floats = NDArray[np.float64]
 
@@ -124,10 +124,8 @@ def _on_fine_grid(
     """
     scores = {"energy_fine": free_energy(fine, medium.eps, medium.dx)}
     for suffix, coarse in (("", prediction), ("_floor", truth)):
-        nearest = coarse
-        for axis in range(3):
-            nearest = np.repeat(nearest, medium.factor, axis)
-        for name, phi in (("nearest", nearest), ("fourier", refine(coarse, medium.factor))):
+        for name, up in (("nearest", repeat), ("fourier", refine)):
+            phi = up(coarse, medium.factor)
             scores[f"rmse_{name}{suffix}"] = float(metrics.rmse(fine, phi))
             scores[f"displacement_{name}{suffix}"] = float(metrics.displacements(fine, phi, medium.dx))
         scores["energy_fourier" + suffix.replace("floor", "truth")] = free_energy(phi, medium.eps, medium.dx)

@@ -22,9 +22,11 @@ from phasemill.spinodal import metrics
 from phasemill.spinodal.config.long import EnsembleJob
 from phasemill.spinodal.dataset import coarsen
 from phasemill.spinodal.evaluate import ensemble_tables
+from phasemill.spinodal.evaluate.contest import word
 from phasemill.spinodal.evaluate.courses import load_network, reached, roll
 from phasemill.spinodal.evaluate.long import fit_windows
 from phasemill.spinodal.evaluate.long_references import DECIMATED, reference
+from phasemill.spinodal.evaluate.numbers import finite
 from phasemill.spinodal.library import Surrogate
 from phasemill.spinodal.scaling import collapse
 
@@ -140,13 +142,15 @@ def _write_fields(
     k, factors = spectra
     dx = job.medium.dx * job.medium.factor
     kept = source.isel({axis: slice(None, None, job.medium.factor) for axis in "xyz"})
-    words = tuple(name.replace(",", "").replace(" ", "_") for name in fields)
+    words, roles = tuple(map(word, fields)), {"truth": "check", DECIMATED: "solver"}
     coords = (
         kept.isel(sim=slice(len(fields["truth"])))
         .coords.to_dataset()
         .assign_coords(
             k=xr.DataArray(k, dims=("k",), attrs={"units": "1", "long_name": "wavenumber"}),
-            series=store.flags(words, words, "series", "truth or roll-out of"),
+            series=store.flags(
+                words, words, "series", "truth or roll-out of", [roles.get(name, "network") for name in fields]
+            ),
         )
     )
     dims = ("sim", "series", "time")
@@ -168,4 +172,4 @@ def _write_fields(
 
 
 def _list(values: Sequence[float] | Floats) -> list[float | None]:
-    return [float(value) if np.isfinite(value) else None for value in values]
+    return [finite(value) for value in values]

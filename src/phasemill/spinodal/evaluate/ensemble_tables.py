@@ -13,7 +13,8 @@ from phasemill.spinodal.config.long import EnsembleJob
 from phasemill.spinodal.evaluate.long_claims import BLOWN, Claims, notes_beside
 from phasemill.spinodal.evaluate.long_numbers import Numbers
 from phasemill.spinodal.evaluate.long_references import DECIMATED
-from phasemill.spinodal.evaluate.long_tables import exponent_table, line
+from phasemill.spinodal.evaluate.long_tables import exponent_table
+from phasemill.spinodal.evaluate.numbers import finite, headline
 
 Floats = NDArray[np.float64]
 Series = Mapping[str, Floats]
@@ -50,7 +51,7 @@ def page(
         "headline": [
             *(_line("mean", name, scores[name], times) for name in shown),
             *(_line(key, name, scores[name], times) for key in ("std", "member") for name in names),
-            line("scatter of scaled structure factors", _finite(spreads[names[0]]),
+            headline("scatter of scaled structure factors", finite(spreads[names[0]]),
                  note=f"{names[0]}; truth {spreads['truth']:.3g}"),
         ],
         "tables": [
@@ -71,11 +72,11 @@ def _values(name: str, taus: Floats, scores: Series, fits: Sequence[Numbers]) ->
     )
     gaps = [abs(its[window] - true[window]) if window in its else BLOWN for window in true]
     off = np.abs(scores["mean"])
-    finite = bool(np.isfinite(off).all())
+    bounded = bool(np.isfinite(off).all())
     return {
-        "spinodal.ensemble.mean": _finite(off.max()) or BLOWN,
-        "spinodal.ensemble.std": _finite(np.abs(scores["std"]).max()) or BLOWN,
-        "spinodal.ensemble.worst_early": float(taus[np.argmax(off)]) if finite else float(taus[-1]),
+        "spinodal.ensemble.mean": finite(off.max()) or BLOWN,
+        "spinodal.ensemble.std": finite(np.abs(scores["std"]).max()) or BLOWN,
+        "spinodal.ensemble.worst_early": float(taus[np.argmax(off)]) if bounded else float(taus[-1]),
         "spinodal.ensemble.exponent_gap": max(gaps, default=None),
     }
 
@@ -90,7 +91,7 @@ LABELS = {
 def _line(key: str, name: str, scores: Series, times: Floats) -> dict[str, Any]:
     worst = np.abs(scores[key])
     when = f"relative, at t = {times[int(np.argmax(worst))]:g}"
-    return line(f"{LABELS[key]}, {name}", _finite(worst.max()), note=when)
+    return headline(f"{LABELS[key]}, {name}", finite(worst.max()), note=when)
 
 
 def _percent(scores: Series) -> str:
@@ -106,7 +107,7 @@ def _time_table(name: str, times: Floats, energy: Series, every: Floats, scores:
         "columns": ["t", "mean, truth, all, solver's grid", "mean, truth", f"mean, {name}", "difference, %",
                     "std, truth", f"std, {name}", "difference, %", "median member, %", "worst member, %"],
         "rows": [
-            [t, *map(_finite, (every.mean(axis=0)[i], mean["truth"][i], mean[name][i], 100 * scores["mean"][i],
+            [t, *map(finite, (every.mean(axis=0)[i], mean["truth"][i], mean[name][i], 100 * scores["mean"][i],
              std["truth"][i], std[name][i], 100 * scores["std"][i], 100 * scores["member_median"][i],
              100 * scores["member"][i]))]
             for i, t in enumerate(times)
@@ -121,13 +122,9 @@ def _scaling_table(times: Floats, wavelength: Series, spreads: Mapping[str, floa
     return {
         "title": "Mean wavelength of the structure factor",
         "columns": ["t", *mean],
-        "rows": [[t, *(_finite(series[i]) for series in mean.values())] for i, t in enumerate(times)],
+        "rows": [[t, *(finite(series[i]) for series in mean.values())] for i, t in enumerate(times)],
         "note": (
             f"Scaled as S(k) q^3 over k / q, q the mean wavenumber, the curves from t = {start:g} on scatter (root "
             f"mean square over 0.5 < k / q < 2): {scatter}; 0 is perfect dynamic scaling."
         ),
     }
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -15,7 +15,7 @@ from phasemill.spinodal.dataset import coarsen
 from phasemill.spinodal.evaluate.contest import Run
 from phasemill.spinodal.evolution import interface_area
 from phasemill.spinodal.physics import lattice_interface_energy
-from phasemill.spinodal.rollout import refine
+from phasemill.spinodal.rollout import refine, repeat
 
 Floats = NDArray[np.float64]
 
@@ -33,13 +33,6 @@ def there_and_back(phi: NDArray[Any], factor: int, way: str) -> NDArray[Any]:
     if way == "fourier":
         return refine(coarse, factor)
     return repeat(coarse, factor)
-
-
-def repeat(coarse: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Every coarse value in factor^3 fine cells."""
-    for axis in (-3, -2, -1):
-        coarse = np.repeat(coarse, factor, axis)
-    return coarse
 
 
 def grid_floors(source: xr.Dataset, frames: Sequence[int], medium: Medium) -> dict[str, dict[str, list[float]]]:

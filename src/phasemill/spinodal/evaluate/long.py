@@ -25,11 +25,13 @@ from phasemill.spinodal.config.long import LongJob, Scaling
 from phasemill.spinodal.dataset import coarsen, solver_medium
 from phasemill.spinodal.evaluate import long_tables
 from phasemill.spinodal.evaluate.coarse_energy import interface_energies, lamella_energy, refined_energies
+from phasemill.spinodal.evaluate.contest import word
 from phasemill.spinodal.evaluate.courses import Course, follow, load_network, networks, reached
 from phasemill.spinodal.evaluate.long_claims import ALL, BESIDE
 from phasemill.spinodal.evaluate.long_numbers import run_numbers, slice_numbers
-from phasemill.spinodal.evaluate.long_references import references
+from phasemill.spinodal.evaluate.long_references import DECIMATED, TIGHTER, references
 from phasemill.spinodal.evaluate.long_slices import SURROUNDINGS, slices
+from phasemill.spinodal.evaluate.numbers import finite
 from phasemill.spinodal.physics import lattice_interface_energy
 from phasemill.spinodal.scaling import Exponent, exponent
 from phasemill.spinodal.solver import Rkl2
@@ -110,7 +112,7 @@ def end_state(source: xr.Dataset, sim: int) -> dict[str, Any]:
         "euler": int(box["euler"][-1]),
         "components": int(box["components"][-1]),
         "percolation": int(box["percolation"][-1].sum()),
-        "roughness": _finite(metrics.roughness(box["phi"][-1].values, source.attrs["dx"])),
+        "roughness": finite(metrics.roughness(box["phi"][-1].values, source.attrs["dx"])),
         "drift": float(np.abs(box["mean"].values - box["mean"].values[0]).max()),
         "evaluations": int(box["evaluations"][-1]),
     }
@@ -170,10 +172,6 @@ def seconds_per_evaluation(source: xr.Dataset, job: LongJob) -> float:
     return (time.process_time() - start) / (stepper.evaluations - done)
 
 
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
-
-
 def _write_fields(
     job: LongJob, source: xr.Dataset, courses: Sequence[Course], sliced: Mapping[str, Sequence[Course]], path: Path,
     clock: Clock,
@@ -192,7 +190,7 @@ def _write_fields(
         return
     names = networks(courses)
     first = next(iter(sliced.values()))[0]
-    words = tuple(name.replace(",", "").replace(" ", "_") for name in names)
+    words = tuple(map(word, names))
     coords = xr.Dataset(
         coords={
             "sim": np.arange(len(courses)),
@@ -200,7 +198,13 @@ def _write_fields(
             "slice_time": first.times,
             **space,
             "box": ("sim", [course.sim for course in courses]),
-            "model": store.flags([words[names.index(course.model)] for course in courses], words, "sim", "roll-out of"),
+            "model": store.flags(
+                [words[names.index(course.model)] for course in courses],
+                words,
+                "sim",
+                "roll-out of",
+                ["solver" if name in (DECIMATED, TIGHTER) else "network" for name in names],
+            ),
             "around": store.flags(tuple(sliced), tuple(sliced), "around", "surroundings of the slice"),
         }
     )

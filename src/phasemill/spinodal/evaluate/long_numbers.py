@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from phasemill.spinodal import metrics
 from phasemill.spinodal.evaluate.courses import Course
+from phasemill.spinodal.evaluate.numbers import finite
 
 SETTLED = 1000
 """tau over which a stationary state must stay."""
@@ -64,7 +65,7 @@ def run_numbers(course: Course, lamella: float) -> Numbers:
             f"high{suffix}": curves[f"high{suffix}"].max(),
             **{f"{key}{suffix}": curves[f"{key}{suffix}"][-1] for key in LAST},
         }
-    return {"model": course.model, "box": course.sim, **{key: number(value) for key, value in found.items()}}
+    return {"model": course.model, "box": course.sim, **{key: finite(value) for key, value in found.items()}}
 
 
 LAST = ("roughness", "waviness", "texture", "euler", "components", "percolation")
@@ -82,7 +83,7 @@ def slice_numbers(course: Course, around: str) -> Numbers:
         "energy_error_end": course.curves["energy_fourier_error"][-1],
         "drift": largest(course.curves["drift"]),
     }
-    return {"model": course.model, "around": around, **{key: number(value) for key, value in found.items()}}
+    return {"model": course.model, "around": around, **{key: finite(value) for key, value in found.items()}}
 
 
 def time_average(course: Course, taus: float | None = None) -> float:
@@ -105,8 +106,3 @@ def time_median(times: NDArray[np.float64], values: NDArray[np.float64]) -> floa
 def largest(values: NDArray[np.float64]) -> float:
     """The largest value as a Python number."""
     return float(np.max(values))
-
-
-def number(value: Any) -> float | None:
-    """A finite value as a Python number, any other as None."""
-    return float(value) if np.isfinite(value) else None

@@ -10,6 +10,7 @@ import xarray as xr
 from phasemill.spinodal.evaluate.long_claims import judged, ratio
 from phasemill.spinodal.evaluate.long_numbers import EARLY, SETTLED, Numbers
 from phasemill.spinodal.evaluate.long_references import DECIMATED, TIGHTER
+from phasemill.spinodal.evaluate.numbers import headline
 
 FLAT = 1e-4
 """Largest relative excess of the energy of a lamella that is called flat."""
@@ -45,7 +46,7 @@ def page(
             f"lamella that is left in the end: a {box} (t = {until:g}). Does its free energy follow the truth all the "
             "way, does it keep mass and bounds, and does it arrive at the right stationary state?"
         ),
-        "answer": _answer(names, runs, ends, box),
+        "answer": _answer(runs, ends, box),
         "headline": _headline(names, runs, ends, pace),
         "tables": tables,
         "claims": claims,
@@ -53,7 +54,7 @@ def page(
     }
 
 
-def _answer(names: Sequence[str], runs: Sequence[Numbers], ends: Sequence[Numbers], box: str) -> str:
+def _answer(runs: Sequence[Numbers], ends: Sequence[Numbers], box: str) -> str:
     arrived = [end for end in ends if end["two_interfaces_from"] is not None]
     flat = [end for end in ends if abs(end["energy_over_lamella"] - 1) < FLAT]
     truth = (
@@ -89,35 +90,30 @@ def _headline(
         run = next(run for run in runs if run["model"] == name)
         claim = "" if number else "spinodal.long.{}"
         lines += [
-            line(f"largest |dF| / F, {name}", run["energy_error_max"],
+            headline(f"largest |dF| / F, {name}", run["energy_error_max"],
                  note=f"at t = {run['energy_error_time']:g}, both after Fourier up-sampling",
                  claim=claim.format("energy_error")),
-            line(f"time of two interfaces, truth / {name}", ratio(run["arrival_truth"], run["arrival"]),
+            headline(f"time of two interfaces, truth / {name}", ratio(run["arrival_truth"], run["arrival"]),
                  claim=claim.format("lamella_time")),
         ]  # fmt: skip
     for name in names:
         run = next(run for run in runs if run["model"] == name)
         lines += [
-            line(f"F of the last frame over the flat lamella, {name}", run["over_lamella"],
+            headline(f"F of the last frame over the flat lamella, {name}", run["over_lamella"],
                  note=f"truth {run['over_lamella_truth']:.5g}"),
-            line(f"median delta-bar over time, {name}", run["displacement_nearest_median"],
+            headline(f"median delta-bar over time, {name}", run["displacement_nearest_median"],
                  note=f"cells; floor {run['displacement_nearest_floor_median']:.2g}"),
         ]  # fmt: skip
     best = min(ends, key=lambda end: abs(end["energy_over_lamella"] - 1))
     cost = max(ends, key=lambda end: end["evaluations"])
     return [
         *lines,
-        line("F / (2 gamma_h L^2) of the truth, nearest", best["energy_over_lamella"], note=f"box {best['sim']}"),
-        line(
-            "core-hours of the truth", cost["evaluations"] * pace / 3600, "h",
-            f"{cost['evaluations']} right-hand sides of {1e3 * pace:.3g} ms, the longest box",
+        headline("F / (2 gamma_h L^2) of the truth, nearest", best["energy_over_lamella"], note=f"box {best['sim']}"),
+        headline(
+            "core-hours of the truth", cost["evaluations"] * pace / 3600,
+            f"{cost['evaluations']} right-hand sides of {1e3 * pace:.3g} ms, the longest box", unit="h",
         ),
     ]  # fmt: skip
-
-
-def line(label: str, value: Any, unit: str = "", note: str = "", claim: str = "") -> Numbers:
-    """A line of the headline."""
-    return {"label": label, "value": value, "unit": unit, "note": note, "claim": claim}
 
 
 ROWS = {

@@ -29,11 +29,10 @@ from phasemill.spinodal.evaluate.contest import (
     Run,
     from_what_is_seen,
     gather,
-    headline,
-    known,
     named,
     roll,
 )
+from phasemill.spinodal.evaluate.numbers import headline, known
 from phasemill.spinodal.evaluate.rollout_fields import fields_at, scores_at_all, write_fields
 from phasemill.spinodal.network import ConvGRU
 from phasemill.spinodal.rollout import exchange_averaged
@@ -183,10 +182,10 @@ def roll_out(entries: Sequence[Entry], source: xr.Dataset, medium: Medium) -> li
     truth, first = runs[0].truth, entries[0]
     label = f"{first.model.name}, averaged with phases exchanged"
     runs.append(roll(label, exchange_averaged(first.model.step), truths[first.model.card["downscale"]], first.stride))
-    runs.append(Run(STILL, truth, np.repeat(truth[:, :1], truth.shape[1], axis=1), first.stride))
-    runs.append(Run(DIFFERENCES, truth, coarse_differences(truth, medium, first.stride), first.stride))
+    runs.append(Run(STILL, truth, np.repeat(truth[:, :1], truth.shape[1], axis=1), first.stride, "trivial"))
+    runs.append(Run(DIFFERENCES, truth, coarse_differences(truth, medium, first.stride), first.stride, "solver"))
     times = medium.interval * first.stride * np.arange(truth.shape[1])
-    runs.append(Run(SEEN, truth, from_what_is_seen(truth, medium, times), first.stride))
+    runs.append(Run(SEEN, truth, from_what_is_seen(truth, medium, times), first.stride, "solver"))
     return runs
 
 

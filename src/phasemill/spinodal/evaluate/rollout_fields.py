@@ -60,7 +60,7 @@ def write_fields(
     coords = xr.Dataset(
         coords={
             "sim": source["sim"],
-            "model": store.flags(labels, tuple(labels), "model", "way of predicting"),
+            "model": store.flags(labels, tuple(labels), "model", "way of predicting", [run.role for run in runs]),
             "time": time if frames is None else time[list(frames)],
             **({} if frames is None else every),
             **dataset.space(runs[0].truth.shape[-1], medium.dx * medium.factor),

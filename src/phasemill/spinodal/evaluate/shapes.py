@@ -18,7 +18,8 @@ from phasemill.spinodal.evaluate.beyond import (
     stored_frames,
     write_fields,
 )
-from phasemill.spinodal.evaluate.contest import SEEN, STILL, Run, gather, headline, known, named
+from phasemill.spinodal.evaluate.contest import SEEN, STILL, Run, gather, named
+from phasemill.spinodal.evaluate.numbers import headline, known
 from phasemill.spinodal.shapes import BODIES, LABELS
 
 

@@ -22,8 +22,9 @@ from phasemill.spinodal.evaluate.beyond import (
     stored_frames,
     write_fields,
 )
-from phasemill.spinodal.evaluate.contest import Entry, gather, headline, named
-from phasemill.spinodal.library import Step
+from phasemill.spinodal.evaluate.contest import Entry, gather, named
+from phasemill.spinodal.evaluate.numbers import headline
+from phasemill.spinodal.network import Step
 
 log = logging.getLogger("phasemill")
 

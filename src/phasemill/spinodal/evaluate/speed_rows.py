@@ -17,6 +17,7 @@ from phasemill.spinodal import metrics
 from phasemill.spinodal.config.speed import Solvers
 from phasemill.spinodal.dataset import coarsen
 from phasemill.spinodal.evaluate.coarse_energy import refined_energies
+from phasemill.spinodal.evaluate.numbers import finite
 from phasemill.spinodal.evaluate.speed_marches import DeviceMarch, Marching, NetworkMarch, Still, StrideMarch
 from phasemill.spinodal.library import Surrogate
 from phasemill.spinodal.physics import Medium
@@ -253,7 +254,7 @@ def score(method: Method, seconds: float, frames: NDArray[Any], course: Course) 
         for own, true in zip(energies(found, course.medium, course.factor), course.energies, strict=True)
     )
     errors = np.sqrt(squares.mean()), np.sqrt(squares.max()), refined.max(), refined.mean(), coarse.max(), drift
-    return Row(method, seconds, found.astype(np.float32), *map(_finite, errors))
+    return Row(method, seconds, found.astype(np.float32), *map(finite, errors))
 
 
 def energies(phi: NDArray[Any], medium: Medium, factor: int) -> tuple[Floats, Floats]:
@@ -280,7 +281,3 @@ def clock(device: str) -> float:
         return time.process_time()
     torch.cuda.synchronize()
     return time.perf_counter()
-
-
-def _finite(value: Any) -> float | None:
-    return float(value) if np.isfinite(value) else None

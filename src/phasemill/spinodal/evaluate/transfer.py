@@ -20,13 +20,13 @@ from torch import nn
 
 from phasemill.core import store
 from phasemill.core.errors import InputError
+from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
-from phasemill.core.weights import load_model
 from phasemill.spinodal.config.transfer import STAGES, TARGETS, TransferJob
 from phasemill.spinodal.dataset import coarsen
 from phasemill.spinodal.evaluate.ablation import capped, roll, score, stepper
 from phasemill.spinodal.evaluate.ablation_claims import BOUNDED, ratios
-from phasemill.spinodal.evaluate.ablation_tables import geometric, percent
+from phasemill.spinodal.evaluate.numbers import geometric, percent
 from phasemill.spinodal.evaluate.transfer_claims import claims_and_notes
 from phasemill.spinodal.evaluate.transfer_tables import (
     error_table,

@@ -7,7 +7,7 @@ from typing import Any
 
 from phasemill.spinodal.config.transfer import Transfer
 from phasemill.spinodal.evaluate.ablation_claims import BOUNDED, ratios
-from phasemill.spinodal.evaluate.ablation_tables import geometric, listed
+from phasemill.spinodal.evaluate.numbers import geometric, listed
 
 
 def claims_and_notes(

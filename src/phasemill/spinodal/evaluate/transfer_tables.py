@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from phasemill.spinodal.config.transfer import TARGETS, Transfer
-from phasemill.spinodal.evaluate.ablation_tables import geometric, interval
+from phasemill.spinodal.evaluate.numbers import geometric, interval
 
 WORDS = {"early": "from noise", "late": "late windows", "surface": "degenerate mobility"}
 KINDS = {

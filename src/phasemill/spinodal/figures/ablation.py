@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from phasemill.core import figures, store
 from phasemill.core.files import read_json
 from phasemill.spinodal.config.variants import OUTPUTS
+from phasemill.spinodal.figures.shared import clipped
 
 GROUPS = {
     "how phi changes": OUTPUTS,
@@ -127,10 +128,8 @@ def _slices(folder: Path, output: Path) -> figures.Entry:
     fields = store.open_dataset(folder / "fields.zarr").isel(sim=0)
     names = store.meanings(fields.arm)
     shown = ("reference", "raw", "plain", "none")
-    rows = {"truth": fields.truth.values}
-    rows |= {name: fields.prediction.isel(arm=names.index(name)).values for name in shown}
-    clipped = {label: np.clip(np.nan_to_num(row), -0.2, 1.2) for label, row in rows.items()}
-    figure = figures.strip(clipped, [float(time) for time in fields.time])
+    rows = {"truth": fields.truth} | {name: fields.prediction.isel(arm=names.index(name)) for name in shown}
+    figure = figures.stored_strip(clipped(rows))
     caption = (
         "The plane z = 0 of one held-out box; the last row is the last arm less the truth. Values beyond [-0.2, 1.2] "
         "are cut."

@@ -14,8 +14,6 @@ from phasemill.core import figures, store
 from phasemill.core.files import read_json
 from phasemill.spinodal.evaluate.long_references import DECIMATED
 
-SHOWN = 6
-"""Sections side by side."""
 DASHED = (0, (4, 3))
 LEAST = 1e-3
 """Least error that is drawn, in per cent."""
@@ -33,7 +31,7 @@ def long(folder: Path, output: Path) -> list[figures.Entry]:
     fields = store.open_dataset(folder / "fields.zarr")
     pages = [_energy(output, metrics, fields)]
     if not metrics["models"]:
-        return [*pages, _truth_sections(output, metrics, fields)]
+        return [*pages, _truth_sections(output, fields)]
     names = [run["model"] for run in metrics["runs"]]
     shown = list(dict.fromkeys(names))
     first = [names.index(name) for name in shown]
@@ -123,22 +121,17 @@ def _errors(output: Path, name: str, curve: xr.Dataset, solver: xr.Dataset) -> f
 
 
 def _sections(output: Path, name: str, run: xr.Dataset) -> figures.Entry:
-    """Truth above network, at times evenly spaced in log t."""
-    chosen = _geometric(run.sizes["time"])
-    middle = run.sizes["z"] // 2
-    frames = run.isel(time=chosen, z=middle)
-    rows = {"truth": frames["truth"].values, name: frames["prediction"].values}
+    """Truth above network, at times evenly spaced in log t, as they are stored."""
+    middle = run.isel(z=run.sizes["z"] // 2)
+    figure = figures.stored_strip({"truth": middle.truth, name: middle.prediction}, rounded=figures.four_digits)
     caption = f"Middle section of box {int(run['box'])} on the network's grid: truth, {name}, and their difference."
-    figure = figures.strip(rows, [float(f"{t:.4g}") for t in frames["time"].values])
     return figures.entry(output, f"sections_{name}", figure, f"Sections, {name}", caption)
 
 
-def _truth_sections(output: Path, metrics: Mapping[str, Any], fields: xr.Dataset) -> figures.Entry:
-    chosen = _geometric(fields.sizes["time"])
-    frames = fields.isel(time=chosen, z=fields.sizes["z"] // 2)["truth"]
-    boxes = range(min(3, fields.sizes["sim"]))
-    rows = {f"box {box}": frames.isel(sim=box).values for box in boxes}
-    figure = figures.strip(rows, [float(f"{t:.4g}") for t in frames["time"].values])
+def _truth_sections(output: Path, fields: xr.Dataset) -> figures.Entry:
+    middle = fields["truth"].isel(z=fields.sizes["z"] // 2)
+    rows = {f"box {box}": middle.isel(sim=box) for box in range(min(3, fields.sizes["sim"]))}
+    figure = figures.stored_strip(rows, rounded=figures.four_digits)
     caption = "Middle sections of true evolutions" + (
         "; last row: the last box less the first." if len(rows) > 1 else "."
     )
@@ -167,11 +160,10 @@ def _topology(output: Path, fields: xr.Dataset, shown: Mapping[str, int]) -> fig
 
 def _slice(output: Path, learned: Mapping[str, int], fields: xr.Dataset, around: str) -> figures.Entry:
     place = store.meanings(fields["around"]).index(around)
-    chosen = np.unique(np.linspace(0, fields.sizes["slice_time"] - 1, SHOWN).round().astype(int))
-    frames = fields.isel(slice_time=chosen, around=place)
-    rows = {"truth": frames["slice_truth"][0].values}
-    rows |= {name: frames["slice_prediction"][sim].values for name, sim in learned.items()}
-    figure = figures.strip(rows, [float(f"{t:.4g}") for t in frames["slice_time"].values])
+    chosen = fields.isel(around=place)[["slice_truth", "slice_prediction"]].rename(slice_time="time")
+    rows = {"truth": chosen.slice_truth[0]}
+    rows |= {name: chosen.slice_prediction[sim] for name, sim in learned.items()}
+    figure = figures.stored_strip(rows, rounded=figures.four_digits)
     where = "in the uniform mixture" if around == "mixture" else "between phi = 0 and 1"
     caption = (
         f"Noise in the central quarter alone, {where}: {', '.join(rows)}, and the difference of the last from the "
@@ -183,8 +175,3 @@ def _slice(output: Path, learned: Mapping[str, int], fields: xr.Dataset, around:
 def _place(runs: Sequence[Mapping[str, Any]], name: str) -> int:
     """The number of a roll-out among all names."""
     return list(dict.fromkeys(run["model"] for run in runs)).index(name) % len(STYLES)
-
-
-def _geometric(count: int) -> np.ndarray:
-    """Frames of a store whose times are evenly spaced in log t: the first, and later ones up to the last."""
-    return np.unique(np.linspace(0, count - 1, SHOWN).round().astype(int))

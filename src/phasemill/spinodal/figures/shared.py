@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -41,6 +42,11 @@ def bodies(rows: Mapping[str, Sequence[NDArray[Any]]], columns: Sequence[str]) -
     for ax, name in zip(axes[0], columns, strict=True):
         ax.set_title(name, loc="center", fontsize="small")
     return figure
+
+
+def clipped(rows: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+    """The fields within [-0.2, 1.2], so that a roll-out that has blown up leaves the others their colours; nan is 0."""
+    return {label: row.fillna(0).clip(-0.2, 1.2) for label, row in rows.items()}
 
 
 def lines(

@@ -48,8 +48,7 @@ def _cost(output: Path, metrics: dict[str, Any]) -> figures.Entry:
 
 def _fields(output: Path, folder: Path, metrics: dict[str, Any]) -> list[figures.Entry]:
     fields = store.open_dataset(folder / "fields.zarr").isel(sim=0)
-    kept = np.linspace(0, fields.sizes["time"] - 1, 4).round().astype(int)
-    chosen = fields.isel(time=kept)
+    chosen = fields.isel(time=figures.evenly(fields.sizes["time"], 4))
     truth, prediction = chosen.truth.values, chosen.prediction.isel(model=0).values
     times = [float(time) for time in chosen.time]
     view = bodies({"truth": list(truth), "prediction": list(prediction)}, [f"t = {time:g}" for time in times])

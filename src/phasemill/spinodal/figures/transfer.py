@@ -11,6 +11,7 @@ import numpy as np
 from phasemill.core import figures, store
 from phasemill.core.files import read_json
 from phasemill.spinodal.config.transfer import TARGETS
+from phasemill.spinodal.figures.shared import clipped
 
 TITLES = {"late": "late windows", "surface": "degenerate mobility"}
 KINDS = {
@@ -128,11 +129,9 @@ def _forgetting(output: Path, metrics: Mapping[str, Any]) -> figures.Entry:
 def _slices(folder: Path, output: Path, stage: str) -> figures.Entry:
     fields = store.open_dataset(folder / "fields.zarr")
     sim = store.meanings(fields.stage).index(stage)
-    chosen = fields.isel(sim=sim, time=np.linspace(0, fields.sizes["time"] - 1, 5).round().astype(int))
-    rows = {"truth": chosen.truth.values}
-    rows |= {name: chosen.prediction.isel(kind=n).values for n, name in enumerate(store.meanings(fields.kind))}
-    clipped = {label: np.clip(np.nan_to_num(row), -0.2, 1.2) for label, row in rows.items()}
-    figure = figures.strip(clipped, [float(time) for time in chosen.time])
+    chosen, kinds = fields.isel(sim=sim), store.meanings(fields.kind)
+    rows = {"truth": chosen.truth, **{name: chosen.prediction.isel(kind=n) for n, name in enumerate(kinds)}}
+    figure = figures.stored_strip(clipped(rows), shown=5)
     caption = (
         "The plane z = 0 of one test sequence; the last row is transfer less the truth. Times since the first frame."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
-from phasemill.core.blocks import Block, Job
+from phasemill.core.blocks import Block, Job, Wing
 from phasemill.transport.config.learned import (
     Estimator,
     EstimatorJob,
@@ -114,3 +114,5 @@ JOBS: dict[str, type[Job]] = {
     "varying_heat": VaryingHeatJob,
     "transport_map": MapJob,
 }
+
+WING = Wing(Transport, JOBS, place=4)

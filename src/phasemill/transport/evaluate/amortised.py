@@ -13,15 +13,14 @@ import xarray as xr
 from torch import nn
 
 from phasemill.core import metrics
-from phasemill.core.errors import InputError
-from phasemill.core.weights import load_model
 from phasemill.transport import dataset
 from phasemill.transport.config.learned import TrainedJob
 from phasemill.transport.dataset import Row
 from phasemill.transport.evaluate.scoring import Estimates
 from phasemill.transport.spectra import FrameSpectra
 from phasemill.transport.tokens import GROUPS, diffusion_unit, estimators, frame_tokens
-from phasemill.transport.train_tokens import Inputs, Noise, inputs, pooled_frames, thin
+from phasemill.transport.train import load_trained
+from phasemill.transport.train_tokens import Inputs, Noise, inputs, pooled_frames
 
 NEWTON_STEPS = 3
 SEEN = {"spectral": "spectra", "pooled": "pixels"}
@@ -52,9 +51,7 @@ class Amortised:
 def amortised(tokens: Path, job: TrainedJob, source: xr.Dataset, rows: list[Row], device: torch.device) -> Amortised:
     """Apply the trained estimators to the held-out videos."""
     models = estimators(job.tokens, job.seed).to(device)
-    card = load_model(tokens, models)
-    if card["data_digest"] != source.attrs["digest"]:
-        raise InputError(f"{tokens} was trained on other data than the given; train it again or give its own data set")
+    card = load_trained(tokens, models, source)
     models.eval()
     noisy = Noise(job.tokens.noise, 1, job.seed)
     held_out = {
@@ -80,7 +77,7 @@ def _methods(
     main: nn.Module, source: xr.Dataset, rows: list[Row], frames: int, device: torch.device
 ) -> list[Estimates]:
     """kappa of each video by the main estimator, and after Newton steps on the SAFE loss of the video."""
-    stride = thin(source, frames)
+    stride = dataset.thinning(source, frames)
     plain, refined, seconds, refined_seconds = [], [], [], []
     for row in rows:
         begun = time.perf_counter()

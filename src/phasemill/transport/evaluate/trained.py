@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 
 from phasemill.core import loop, metrics, store
 from phasemill.core.errors import InputError
 from phasemill.core.files import read_json
 from phasemill.core.provenance import Clock
-from phasemill.core.weights import load_model
 from phasemill.transport import dataset
 from phasemill.transport.config.learned import TrainedJob
 from phasemill.transport.evaluate.amortised import (
@@ -43,7 +43,7 @@ from phasemill.transport.evaluate.scoring import (
     write_fields,
 )
 from phasemill.transport.model import SafeModel
-from phasemill.transport.train import Videos, assemble, make_step, make_training, read_history
+from phasemill.transport.train import Videos, assemble, load_trained, make_step, make_training, read_history
 
 WORTH = 0.1
 """Share of the error that a training must take away to count as help."""
@@ -68,40 +68,16 @@ def trained(
     where = loop.pick_device(device)
     source = store.open_dataset(data)
     network = SafeModel(job.estimator.channels, job.estimator.features).to(where)
-    card = load_model(model, network)
-    if card["data_digest"] != store.digest(data):
-        raise InputError(f"{model} was trained on other data than {data}; train it again or give its own data set")
-    weights = {name: value.clone() for name, value in network.state_dict().items()}
-    stride = (source.sizes["time"] - 1) // (job.training.frames - 1)
+    card = load_trained(model, network, source)
     rows = list(dataset.rows(source, "test"))
     zero = comparable(compare, rows)
     spectral = amortised(tokens, job, source, rows, where)
-    before, after, seconds, reconstruction, safe = [], [], [], [], []
-    for number, row in enumerate(rows):
-        thinned = replace(row, frames=row.frames[::stride])
-        network.load_state_dict(weights)
-        network.eval()
-        begun = time.perf_counter()
-        video = assemble([(thinned, dataset.scheme(source, row, stride))], where, network.encoder)
-        prepared = time.perf_counter() - begun
-        with torch.no_grad():
-            result = network(video.frames)
-        before.append(result.kappa.item())
-        reconstruction.append(metrics.rmse(thinned.frames[None], result.reconstruction.cpu().numpy()))
-        begun = time.perf_counter()
-        after.append(adapt(network, video, job))
-        seconds.append(prepared + time.perf_counter() - begun)
-        safe.append(video.loss(torch.tensor([after[-1]], device=where)).item())
-        log.info(
-            "trained: row %d of %d (%s), kappa %.4f: before %.4f, after test-time training %.4f in %.1f s",
-            *(number + 1, len(rows), row.regime, row.kappa, before[-1], after[-1], seconds[-1]),
-        )
-
+    its = papers(network, source, rows, job, where)
     budget = job.trained.test_time_steps
     methods = [
         *spectral.methods,
-        Estimates(f"trained + {budget} test-time steps", after, seconds),
-        Estimates("trained, as it is", before),
+        Estimates(f"trained + {budget} test-time steps", its.after, its.seconds),
+        Estimates("trained, as it is", its.before),
         Estimates(f"fresh network after {budget} steps", [h[budget] for h in zero["metrics"]["network_history"]]),
         constant(source, rows),
     ]
@@ -169,8 +145,8 @@ def trained(
             "transport.trained.attention_key": attention_gain(spectral, "pixels", "clean"),
             "transport.trained.training_helps": helps,
             "transport.trained.temporal_order": spectral.order,
-            "transport.trained.field_safe": float(np.mean(safe)),
-            "transport.trained.field_reconstruction": float(np.mean(reconstruction)),
+            "transport.trained.field_safe": float(np.mean(its.safe)),
+            "transport.trained.field_reconstruction": float(np.mean(its.reconstruction)),
         },
         "claim_notes": {
             **{f"transport.trained.{name}": own for name in ("mae", "r2", "diffusion_r2")},
@@ -190,9 +166,9 @@ def trained(
             "kappa": {method.label: list(method.kappa) for method in methods},
             "truth": [row.kappa for row in rows],
             "direction": [row.direction for row in rows],
-            "spread_as_trained": float(np.ptp(before)),
-            "reconstruction_rmse": reconstruction,
-            "safe_loss": safe,
+            "spread_as_trained": float(np.ptp(its.before)),
+            "reconstruction_rmse": its.reconstruction,
+            "safe_loss": its.safe,
             "history": read_history(history),
             "variants": spectral.variants,
             "noise": job.tokens.noise,
@@ -204,6 +180,50 @@ def trained(
             clock.record("evaluate transport_trained", job.model_dump(), threads=threads, device=str(where)),
         ],
     }
+
+
+@dataclass(frozen=True)
+class Papers:
+    """What the paper's estimator makes of each held-out video."""
+
+    before: list[float] = field(default_factory=list)
+    """kappa as trained."""
+    after: list[float] = field(default_factory=list)
+    """kappa after test-time training."""
+    seconds: list[float] = field(default_factory=list)
+    """Of the test-time training, with its preparation."""
+    reconstruction: list[float] = field(default_factory=list)
+    """RMSE of the decoded video, as trained."""
+    safe: list[float] = field(default_factory=list)
+    """SAFE loss of `after`."""
+
+
+def papers(
+    network: SafeModel, source: xr.Dataset, rows: list[dataset.Row], job: TrainedJob, where: torch.device
+) -> Papers:
+    """Apply the paper's estimator to each video, as trained and after test-time training from the same weights."""
+    found, stride = Papers(), dataset.thinning(source, job.training.frames)
+    weights = {name: value.clone() for name, value in network.state_dict().items()}
+    for number, row in enumerate(rows):
+        thinned = replace(row, frames=row.frames[::stride])
+        network.load_state_dict(weights)
+        network.eval()
+        begun = time.perf_counter()
+        video = assemble([(thinned, dataset.scheme(source, row, stride))], where, network.encoder)
+        prepared = time.perf_counter() - begun
+        with torch.no_grad():
+            result = network(video.frames)
+        found.before.append(result.kappa.item())
+        found.reconstruction.append(metrics.rmse(thinned.frames[None], result.reconstruction.cpu().numpy()))
+        begun = time.perf_counter()
+        found.after.append(adapt(network, video, job))
+        found.seconds.append(prepared + time.perf_counter() - begun)
+        found.safe.append(video.loss(torch.tensor([found.after[-1]], device=where)).item())
+        log.info(
+            "trained: row %d of %d (%s), kappa %.4f: before %.4f, after test-time training %.4f in %.1f s",
+            *(number + 1, len(rows), row.regime, row.kappa, found.before[-1], found.after[-1], found.seconds[-1]),
+        )
+    return found
 
 
 def _gains(found: Amortised, condition: str) -> str:

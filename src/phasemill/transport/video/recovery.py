@@ -11,7 +11,7 @@ import numpy as np
 
 from phasemill.core.errors import InputError
 from phasemill.core.video import LARGEST, SMALLEST, Video
-from phasemill.transport.recover.trajectory import recover_trajectory
+from phasemill.transport.recover.trajectory import TrajectoryFit, recover_trajectory
 from phasemill.transport.video.bumps import Floats, Lattice
 from phasemill.transport.video.diagnosis import (
     MissingTerm,
@@ -29,6 +29,7 @@ from phasemill.transport.video.weak import Pixels, WeakFit, fit_weak
 Direction = Literal["auto", "smoothing", "sharpening"]
 Boundary = Literal["crop", "periodic", "neumann"]
 Intensity = Literal["identity", "affine", "gamma"]
+Numbers = tuple[float, ...]
 
 BLOCK, BLOCKS = 96, 9
 """Largest side of a block in cells, most blocks that are used."""
@@ -55,8 +56,8 @@ class Estimate:
     """The same coefficients by another method or with other bumps."""
 
     method: str
-    values: tuple[float, ...]
-    sigmas: tuple[float, ...]
+    values: Numbers
+    sigmas: Numbers
 
 
 @dataclass(frozen=True)
@@ -133,28 +134,8 @@ def recover_video(
     blocks, used = _blocks(frames)
     noise = float(np.sqrt(np.mean([pixel_noise(block, video.quantum) ** 2 for block in blocks])))
     _check_darkness(video, blocks, noise, intensity)
-    start = np.zeros(len(equation.terms))
     gamma = 1.0 if intensity == "gamma" else None
-    candidates = [MISSING[name] for name in equation.missing]
-    fits: list[WeakFit] = []
-
-    def fit(lattice: Lattice) -> None:
-        first = fits[-1].theta if fits else start
-        with suppress(np.linalg.LinAlgError):  # no positive covariance: these bumps say nothing
-            fits.append(
-                fit_weak(blocks, lattice, equation.terms, noise=noise, start=first, gamma=gamma, candidates=candidates)
-            )
-
-    narrow, wide = _lattices(blocks[0].shape, equation, dx, interval)
-    fit(narrow)
-    if fits and narrow.kappa is not None:  # frames far apart: the operator between them reaches farther than assumed
-        scout = fits[0]
-        seen = abs(scout.theta[0]) > 3 * scout.sigmas[0]
-        narrow, wide = _lattices(blocks[0].shape, equation, dx, interval, seen * abs(float(scout.theta[0])))
-        if narrow.reach > scout.lattice.reach:
-            fit(narrow)
-            fits.remove(scout)
-    fit(wide)
+    fits = _fits(blocks, equation, dx, interval, noise, gamma)
     if not fits:
         raise InputError(
             f"{video.name}: no bumps show {equation.formula}: use more frames, a larger window, or another --physics"
@@ -164,17 +145,11 @@ def recover_video(
 
     sharpening = equation.smoothing(best.theta) < 0
     sign = -1.0 if sharpening else 1.0
-    estimates = tuple(_estimate(_bumps(fit.lattice), fit, equation, sign) for fit in fits)
+    estimates = tuple(Estimate(_bumps(fit.lattice), *_named(fit, equation, sign)) for fit in fits)
     values, sigmas = _named(best, equation, sign)
-    if video.lossy:  # the errors of a codec follow the picture, so groups of bumps share them
-        sigmas = tuple(np.multiply(sigmas, max(1.0, best.chi2**0.5 / best.scale)))
-    for other in estimates:  # what two sets of bumps disagree beyond chance is an error of the method
-        apart = np.square(np.subtract(other.values, values)) - 4 * (np.square(sigmas) + np.square(other.sigmas))
-        sigmas = tuple(np.sqrt(np.square(sigmas) + np.maximum(apart, 0)))
+    sigmas = _widened(video, best, estimates, values, sigmas)
     sigmas = tuple(np.hypot(sigmas, systematic(video, best, missing, len(equation.terms)) * np.abs(values)))
-    names = equation.names
-    if gamma is not None:
-        names = (*names, "gamma")
+    names = equation.names if gamma is None else (*equation.names, "gamma")
     method = f"weak form, {_bumps(best.lattice)}"
     notes: list[str] = []
     chi2, scale = best.chi2, best.scale
@@ -188,23 +163,12 @@ def recover_video(
             bounds=(abs(values[0]) / 4, abs(values[0]) * 4),
             noise=noise,
         )
-        method = f"whole trajectory, {boundary} border"
-        widened = trajectory.scatter
-        estimates = (Estimate(method, (trajectory.kappa,), (widened,)), *estimates)
-        if abs(trajectory.kappa - values[0]) > 4 * np.hypot(widened, sigmas[0]) + 1e-3 * abs(values[0]):
-            notes.append(
-                f"The whole trajectory with a {boundary} border gives {trajectory.kappa:.4g}, the bumps inside give "
-                f"{values[0]:.4g}: the border is probably not {boundary}, so the bumps' answer is given."
-            )
-            method = f"weak form, {_bumps(best.lattice)}"
-        elif trajectory.correlation > CORRELATED:
-            notes.append(
-                "The noise is correlated in time, which biases the fit of the whole trajectory: the bumps' answer is "
-                "given."
-            )
-            method = f"weak form, {_bumps(best.lattice)}"
+        whole = Estimate(f"whole trajectory, {boundary} border", (trajectory.kappa,), (trajectory.scatter,))
+        estimates = (whole, *estimates)
+        if doubt := _doubt(trajectory, values[0], sigmas[0], boundary):
+            notes.append(doubt)
         else:
-            values, sigmas = (trajectory.kappa,), (widened,)
+            method, values, sigmas = whole.method, whole.values, whole.sigmas
             chi2, scale = trajectory.chi2, trajectory.scatter / trajectory.sigma
     coefficients = tuple(
         Coefficient(name, float(value), float(sigma), video.truth.get(name.replace("^", "")))
@@ -252,6 +216,57 @@ def recover_video(
     )
     rms_time = np.sqrt(np.mean([np.mean(z**2, axis=(1, 2)) for z in best.residuals], axis=0))
     return result, Evidence(predicted, rms_time, np.sqrt(np.mean(best.residuals[0] ** 2, axis=0)))
+
+
+def _fits(
+    blocks: list[Floats], equation: Equation, dx: float, interval: float, noise: float, gamma: float | None
+) -> list[WeakFit]:
+    """The fits with narrow and with wide bumps, as far as these say anything; each begins where the last one ended."""
+    candidates = [MISSING[name] for name in equation.missing]
+    fits: list[WeakFit] = []
+
+    def fit(lattice: Lattice) -> None:
+        start = fits[-1].theta if fits else np.zeros(len(equation.terms))
+        with suppress(np.linalg.LinAlgError):  # no positive covariance: these bumps say nothing
+            fits.append(
+                fit_weak(blocks, lattice, equation.terms, noise=noise, start=start, gamma=gamma, candidates=candidates)
+            )
+
+    narrow, wide = _lattices(blocks[0].shape, equation, dx, interval)
+    fit(narrow)
+    if fits and narrow.kappa is not None:  # frames far apart: the operator between them reaches farther than assumed
+        scout = fits[0]
+        seen = abs(scout.theta[0]) > 3 * scout.sigmas[0]
+        narrow, wide = _lattices(blocks[0].shape, equation, dx, interval, seen * abs(float(scout.theta[0])))
+        if narrow.reach > scout.lattice.reach:
+            fit(narrow)
+            fits.remove(scout)
+    fit(wide)
+    return fits
+
+
+def _widened(video: Video, best: WeakFit, estimates: tuple[Estimate, ...], values: Numbers, sigmas: Numbers) -> Numbers:
+    """The sigmas with what a codec and the choice of the bumps add to them."""
+    if video.lossy:  # the errors of a codec follow the picture, so groups of bumps share them
+        sigmas = tuple(np.multiply(sigmas, max(1.0, best.chi2**0.5 / best.scale)))
+    for other in estimates:  # what two sets of bumps disagree beyond chance is an error of the method
+        apart = np.square(np.subtract(other.values, values)) - 4 * (np.square(sigmas) + np.square(other.sigmas))
+        sigmas = tuple(np.sqrt(np.square(sigmas) + np.maximum(apart, 0)))
+    return sigmas
+
+
+def _doubt(trajectory: TrajectoryFit, kappa: float, sigma: float, boundary: Boundary) -> str:
+    """Why the fit of the whole trajectory does not count beside kappa and sigma of the bumps; empty if it does."""
+    if abs(trajectory.kappa - kappa) > 4 * np.hypot(trajectory.scatter, sigma) + 1e-3 * abs(kappa):
+        return (
+            f"The whole trajectory with a {boundary} border gives {trajectory.kappa:.4g}, the bumps inside give "
+            f"{kappa:.4g}: the border is probably not {boundary}, so the bumps' answer is given."
+        )
+    if trajectory.correlation > CORRELATED:
+        return (
+            "The noise is correlated in time, which biases the fit of the whole trajectory: the bumps' answer is given."
+        )
+    return ""
 
 
 def _check(
@@ -324,7 +339,7 @@ def _bumps(lattice: Lattice) -> str:
     return f"bumps of {lattice.half_width[1]} cells, {time}"
 
 
-def _named(fit: WeakFit, equation: Equation, sign: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _named(fit: WeakFit, equation: Equation, sign: float) -> tuple[Numbers, Numbers]:
     """The coefficients that have names, and their standard deviations to first order."""
     theta, count = sign * fit.theta, len(equation.terms)
     values = equation.coefficients(theta)
@@ -339,10 +354,6 @@ def _named(fit: WeakFit, equation: Equation, sign: float) -> tuple[tuple[float, 
     if len(fit.covariance) > count:
         values, sigmas = np.append(values, fit.gamma), np.append(sigmas, fit.covariance[-1, -1] ** 0.5)
     return tuple(map(float, values)), tuple(map(float, sigmas))
-
-
-def _estimate(method: str, fit: WeakFit, equation: Equation, sign: float) -> Estimate:
-    return Estimate(method, *_named(fit, equation, sign))
 
 
 def _relative_sigma(fit: WeakFit) -> float:

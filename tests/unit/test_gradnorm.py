@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from phasemill.core.errors import InputError
-from phasemill.core.weighting import LEAST, Weighting, gradient_norms
+from phasemill.core.gradnorm import LEAST, Weighting, gradient_norms
 
 SCALES = torch.tensor([100.0, 1.0, 0.04])
 """Norms of the gradients of the three losses below."""

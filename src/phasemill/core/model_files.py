@@ -21,7 +21,12 @@ def save_model(path: Path | str, module: torch.nn.Module, card: dict[str, Any]) 
 
 
 def save_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor], card: dict[str, Any]) -> None:
-    """The same for any tensors by name."""
+    """The same for any tensors by name.
+
+    Raises InputError if `path` is a folder.
+    """
+    if Path(path).is_dir():
+        raise InputError(f"{path} is a folder; give the path of a file, such as {Path(path) / 'model.safetensors'}")
     state = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     write_bytes(path, save(state, metadata={"card": json.dumps(card)}))
 
@@ -67,5 +72,5 @@ def _read(path: Path | str, framework: str, *, tensors: bool) -> tuple[dict[str,
             return card, {name: stream.get_tensor(name) for name in stream.keys()} if tensors else {}  # noqa: SIM118  # no mapping
     except FileNotFoundError:
         raise InputError(f"model {path} does not exist; make it with: snakemake -c all -- {path}") from None
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise InputError(f"{path} is not a model file of phasemill ({type(error).__name__}); remake it") from None

@@ -1,0 +1,157 @@
+"""Runs that are killed at moments drawn by chance, one stage after the other, and what must come out all the same."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import load_file
+
+from phasemill.core.files import canonical_json, read_json
+from tests.conftest import SNAKEMAKE, snakemake
+
+CLOCK = re.compile(r"second|cpu|minute|cost|time|speed|overhead|provenance|path", re.IGNORECASE)
+"""Keys and columns that a clock has measured, or that name a place: they differ between two equal runs."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of the plan: its rule, its log, which begins with it, and its outputs."""
+
+    rule: str
+    log: str
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Kill:
+    """What was killed, at which event and how many seconds after it; whether the run still lived."""
+
+    rule: str
+    event: str
+    delay: float
+    landed: bool
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.delay:.3f} s after {self.event}{'' if self.landed else ' (too late)'}"
+
+
+class Chain:
+    """A clone of a finished run, without its results, that makes one benchmark again."""
+
+    def __init__(self, done: Path, folder: Path, benchmark: str, dataset: str) -> None:
+        made = {"smoke", "logs", ".snakemake"}  # the compiled kernels stay
+        shutil.copytree(done, folder, ignore=lambda _, names: made.intersection(names), symlinks=True)
+        self.done, self.folder = done, folder
+        statistics = f"data/smoke/{dataset}.statistics.json"
+        self.words = ["-c2", "results/smoke/index.html", statistics, "--config", "scale=smoke", f"run={benchmark}"]
+        plan = snakemake(folder, "-n", *self.words).stdout
+        found = re.findall(r"^rule (\w+):\n(?:    input: .*\n)?    output: (.*)\n    log: (\S+)$", plan, re.MULTILINE)
+        self.jobs = [Job(rule, log, tuple(outputs.split(", "))) for rule, outputs, log in found]
+
+    def kill(self, job: Job, dice: random.Random) -> Kill:
+        """Start the run, and kill Snakemake and its jobs with SIGKILL soon after an event of `job`; then unlock."""
+        event, seen = dice.choice(self.events(job))
+        delay = dice.uniform(0, 0.8) * self.seconds(job) if event == "its start" else dice.choice([0, 0, 0.03, 0.3])
+        started = time.time()
+        process = self.start()
+        self.wait_for(lambda: seen(started), process)
+        time.sleep(delay)
+        landed = process.poll() is None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        snakemake(self.folder, "--unlock", *self.words)
+        return Kill(job.rule, event, delay, landed)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Snakemake in a process group of its own, which its jobs join."""
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen([SNAKEMAKE, *self.words], cwd=self.folder, start_new_session=True, **quiet)
+
+    def wait_for(self, seen: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 300) -> None:
+        """Look until something is seen, or the process has ended."""
+        deadline = time.monotonic() + seconds
+        while process.poll() is None and not seen():
+            assert time.monotonic() < deadline, f"nothing was seen within {seconds} s"
+            time.sleep(0.002)
+
+    def jobs_of(self, rule: str) -> list[Job]:
+        """The jobs of a rule."""
+        return [job for job in self.jobs if job.rule == rule]
+
+    def events(self, job: Job) -> list[tuple[str, Callable[[float], bool]]]:
+        """Names of the moments at which `job` can be killed, and what tells that one has come since a time."""
+
+        def fresh(pattern: str) -> Callable[[float], bool]:
+            def seen(since: float) -> bool:
+                try:
+                    return any(path.stat().st_mtime > since for path in self.folder.glob(pattern))
+                except FileNotFoundError:  # gone meanwhile
+                    return False
+
+            return seen
+
+        found = [("its start", fresh(job.log))]
+        for output in job.outputs:
+            parent, name = os.path.split(output)
+            found.append((f"{name} was there", fresh(f"{output}/*.svg" if name == "figures" else output)))
+            if name.endswith(".zarr"):
+                found.append((f"{name}.partial was there", fresh(f"{parent}/.{name}.*.partial")))
+            if name.endswith(".safetensors"):
+                found.append(("a checkpoint was written", fresh(f"{parent}/*checkpoints/**/step-*.pt")))
+        return found
+
+    def seconds(self, job: Job) -> float:
+        """How long the job has taken in the undisturbed run; short ones are not timed."""
+        timed = (self.done / job.log).with_suffix(".tsv")
+        if not timed.exists():
+            return 1.0
+        with timed.open() as stream:
+            return float(next(csv.DictReader(stream, delimiter="\t"))["s"])
+
+    def finish(self) -> None:
+        """The plain rerun."""
+        snakemake(self.folder, *self.words)
+
+    def digests(self, folder: Path) -> dict[str, Any]:
+        """What all outputs but the summary page hold, apart from what a clock has measured."""
+        outputs = [output for job in self.jobs for output in job.outputs if not output.endswith((".html", ".zarr"))]
+        return {output: digest(folder / output) for output in outputs if "provenance" not in output}
+
+
+def digest(path: Path) -> str:
+    """Of the content of an output, whichever kind it is of."""
+    if path.is_dir():
+        content: Any = sorted(file.name for file in path.iterdir())
+    elif path.name == "metrics.json":
+        content = timeless({key: read_json(path)[key] for key in ("metrics", "claims")})  # the others repeat these
+    elif path.suffix == ".json":
+        content = timeless(read_json(path))
+    elif path.suffix == ".csv":
+        with path.open() as stream:
+            content = [timeless(dict(row)) for row in csv.DictReader(stream)]
+    elif path.suffix == ".safetensors":
+        content = {name: hashlib.sha256(values.tobytes()).hexdigest() for name, values in load_file(path).items()}
+    else:
+        raise ValueError(f"no digest for {path}")
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def timeless(content: Any) -> Any:
+    """JSON without what a clock has measured."""
+    if isinstance(content, dict):
+        return {key: timeless(value) for key, value in content.items() if not CLOCK.search(key)}
+    return [timeless(value) for value in content] if isinstance(content, list) else content
