@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from phasemill.core.blocks import Job
-from phasemill.transport import dataset
 from phasemill.transport.config.single import StrideJob, SubstepsJob
 from phasemill.transport.config.videos import VoronoiHeatJob
+from phasemill.transport.datasets import videos as dataset
 from phasemill.transport.evaluate import ablation
 from phasemill.transport.evaluate.scoring import Scores
 from tests.heat import DATA

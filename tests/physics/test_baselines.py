@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from phasemill.transport.dataset import Row
+from phasemill.transport.datasets.videos import Row
 from phasemill.transport.evaluate.zero_shot_comparison import different_simulations
 from phasemill.transport.recover import recover_direct
 from phasemill.transport.recover.baselines import (

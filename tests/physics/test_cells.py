@@ -11,12 +11,13 @@ from safetensors.torch import load_file
 
 from phasemill import config
 from phasemill.core.model_files import read_card
-from phasemill.grains import train_cells, train_march
 from phasemill.grains.config.cells import Arm, Cells, CellsJob, CellsNetworksJob
 from phasemill.grains.config.data import TruthJob
 from phasemill.grains.config.learned import MarchJob
-from phasemill.grains.dataset import simulate
+from phasemill.grains.datasets.cases import simulate
 from phasemill.grains.evaluate.cells import cells
+from phasemill.grains.train import cells as train_cells
+from phasemill.grains.train import march as train_march
 
 pytestmark = pytest.mark.physics
 

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from phasemill.config import JOBS
 from phasemill.core.model_files import save_model
-from phasemill.grains import train_cells
 from phasemill.grains.config.cells import Arm, Cells, CellsJob
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.learned import Recurrent
-from phasemill.grains.dataset import simulate
+from phasemill.grains.datasets.cases import simulate
 from phasemill.grains.evaluate import cells as page
 from phasemill.grains.network import State, Stepper
+from phasemill.grains.train import cells as train_cells
 
 pytestmark = pytest.mark.physics
 

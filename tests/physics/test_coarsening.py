@@ -14,9 +14,9 @@ from phasemill.core.errors import InputError
 from phasemill.core.files import read_json, write_json
 from phasemill.core.model_files import save_model
 from phasemill.report import claims
-from phasemill.spinodal import long_dataset
 from phasemill.spinodal.config.data import Medium as GridMedium
 from phasemill.spinodal.config.long import CoarseningJob, EnsembleJob, EnsembleTruthJob, LongJob
+from phasemill.spinodal.datasets import long as long_dataset
 from phasemill.spinodal.evaluate.coarse_energy import interface_energies, lamella_energy, refined_energies
 from phasemill.spinodal.evaluate.courses import follow, judge, roll, texture, waviness
 from phasemill.spinodal.evaluate.ensemble import compare, ensemble
@@ -112,7 +112,7 @@ def test_killed_run_goes_on_bit_equal_and_cleans_up(truth, tmp_path):
     program = f"""
 import os, signal
 from pathlib import Path
-from phasemill.spinodal import long_dataset
+from phasemill.spinodal.datasets import long as long_dataset
 from phasemill.spinodal.config.long import CoarseningJob
 rename = os.replace
 def kill_or_rename(old, new):

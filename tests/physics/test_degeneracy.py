@@ -11,9 +11,9 @@ import torch
 from pydantic import ValidationError
 
 from phasemill.core import store
-from phasemill.transport import dataset
 from phasemill.transport.config.single import ARMS, Arm, Degeneracy, DegeneracyJob
 from phasemill.transport.config.videos import VoronoiHeatJob
+from phasemill.transport.datasets import videos as dataset
 from phasemill.transport.evaluate.degeneracy import degeneracy, descend, spread_rows
 from phasemill.transport.spectra import SafeScheme
 from tests import heat

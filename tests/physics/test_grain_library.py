@@ -14,12 +14,13 @@ from torch import nn
 from phasemill import config
 from phasemill.core.errors import InputError
 from phasemill.core.model_files import read_card, save_model
-from phasemill.grains import library, train_polycrystal
+from phasemill.grains import library
 from phasemill.grains.config.learned import StepperJob
 from phasemill.grains.config.polycrystal import PolycrystalStepperJob
 from phasemill.grains.library import fill, shipped
 from phasemill.grains.network import Stepper
-from phasemill.grains.train_stepper import Hybrid, hybrids
+from phasemill.grains.train import polycrystal as train_polycrystal
+from phasemill.grains.train.stepper import Hybrid, hybrids
 
 pytestmark = pytest.mark.physics
 

@@ -17,7 +17,7 @@ from phasemill.core.metrics import domains
 from phasemill.grains import physics
 from phasemill.grains.config import CASES
 from phasemill.grains.config.data import Case, Discs
-from phasemill.grains.dataset import LONGEST, draw, filled, frame_times, measure, medium_of, simulate
+from phasemill.grains.datasets.cases import LONGEST, draw, filled, frame_times, measure, medium_of, simulate
 from phasemill.grains.evaluate.laws import laws
 from phasemill.grains.evaluate.predictions import Prediction, residual, score
 from phasemill.grains.initial import disc, discs

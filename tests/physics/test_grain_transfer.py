@@ -15,14 +15,16 @@ from phasemill.core import loop, store
 from phasemill.core.errors import InputError
 from phasemill.core.model_files import read_card, save_model
 from phasemill.core.run import Interrupted
-from phasemill.grains import train_march, train_stepper, train_transfer
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.transfer import Stage, StageJob, check_chain
-from phasemill.grains.dataset import load, simulate
+from phasemill.grains.datasets.cases import load, simulate
 from phasemill.grains.evaluate.transfer_tables import speedup
 from phasemill.grains.march import rms
 from phasemill.grains.network import Coordinates, Stepper
-from phasemill.grains.train_transfer import Arm, carry, networks, parent_march, plan, read
+from phasemill.grains.train import march as train_march
+from phasemill.grains.train import stepper as train_stepper
+from phasemill.grains.train import transfer as train_transfer
+from phasemill.grains.train.transfer import Arm, carry, networks, parent_march, plan, read
 from phasemill.grains.variation import Interval
 
 pytestmark = pytest.mark.physics

@@ -16,8 +16,8 @@ from phasemill.grains.initial import disc
 from phasemill.grains.march import March, rms
 from phasemill.grains.network import SCALE, Coordinates, State, Stepper
 from phasemill.grains.physics import Medium
-from phasemill.grains.train_march import solve_all
-from phasemill.grains.train_stepper import Hybrid, Pool, fit, mix, scored_rollout
+from phasemill.grains.train.march import solve_all
+from phasemill.grains.train.stepper import Hybrid, Pool, fit, mix, scored_rollout
 from phasemill.grains.variation import Interval
 
 pytestmark = pytest.mark.physics

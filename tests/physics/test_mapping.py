@@ -12,8 +12,8 @@ import pytest
 from phasemill.core import store
 from phasemill.core.errors import InputError
 from phasemill.core.metrics import r2
-from phasemill.transport import map_dataset
 from phasemill.transport.config.maps import MapJob, VaryingHeatJob
+from phasemill.transport.datasets import maps as map_dataset
 from phasemill.transport.evaluate.map import map_recovery
 from phasemill.transport.figures.map import map_recovery as draw
 from phasemill.transport.recover.mapping import quasi_optimal, recover_map, recover_smooth_map

@@ -15,10 +15,12 @@ from phasemill.core.errors import InputError
 from phasemill.core.model_files import load_model
 from phasemill.core.run import Interrupted
 from phasemill.core.statistics import write_statistics
-from phasemill.grains import library, train_march, train_stepper
+from phasemill.grains import library
 from phasemill.grains.config.learned import MarchJob, StepperJob
-from phasemill.grains.dataset import interval_length, medium_of, simulate
+from phasemill.grains.datasets.cases import interval_length, medium_of, simulate
 from phasemill.grains.gate import gate
+from phasemill.grains.train import march as train_march
+from phasemill.grains.train import stepper as train_stepper
 
 pytestmark = pytest.mark.physics
 

@@ -11,11 +11,12 @@ from numpy.testing import assert_allclose
 from scipy.stats import norm
 
 from phasemill import config
-from phasemill.pinns import dataset, reference, train_inverse
+from phasemill.pinns import dataset, reference
 from phasemill.pinns.config.inverse import Inverse, InverseNetworksJob, Unknown
 from phasemill.pinns.inverse import Samples, Unknowns, find, sample, slopes, uncertainty
 from phasemill.pinns.physics import AllenCahn, Burgers, Equation
-from phasemill.pinns.train_inverse import solution
+from phasemill.pinns.train import inverse as train_inverse
+from phasemill.pinns.train.inverse import solution
 
 pytestmark = pytest.mark.physics
 ROOT = Path(__file__).parents[2]

@@ -17,13 +17,14 @@ from phasemill.core import loop
 from phasemill.core.balancing import Balance
 from phasemill.core.errors import InputError
 from phasemill.core.model_files import load_tensors
-from phasemill.pinns import dataset, train_runs
+from phasemill.pinns import dataset
 from phasemill.pinns.config.runs import Row, Runs, problem_of
 from phasemill.pinns.evaluate import claims, rest, runs, selection, tables
 from phasemill.pinns.evaluate.selection import Trained
 from phasemill.pinns.physics import EQUATIONS
 from phasemill.pinns.protocol import Protocol
-from phasemill.pinns.train_runs import Run, plan
+from phasemill.pinns.train import runs as train_runs
+from phasemill.pinns.train.runs import Run, plan
 
 pytestmark = pytest.mark.physics
 

@@ -11,14 +11,15 @@ import torch
 from phasemill import config
 from phasemill.core import store
 from phasemill.core.model_files import load_model
-from phasemill.grains import polycrystal_dataset, train_polycrystal
 from phasemill.grains.config.polycrystal import PolycrystalStepperJob, PolycrystalTruthJob
+from phasemill.grains.datasets import polycrystal as polycrystal_dataset
 from phasemill.grains.evaluate.polycrystal import predict, score
 from phasemill.grains.initial import one_hot, voronoi
 from phasemill.grains.network import Stepper
 from phasemill.grains.physics import Medium
 from phasemill.grains.simplex import Phases
-from phasemill.grains.train_polycrystal import networks, rollout
+from phasemill.grains.train import polycrystal as train_polycrystal
+from phasemill.grains.train.polycrystal import networks, rollout
 
 pytestmark = pytest.mark.physics
 

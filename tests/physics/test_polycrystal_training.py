@@ -14,16 +14,17 @@ from torch import Tensor
 from phasemill.core import loop, store
 from phasemill.core.errors import InputError
 from phasemill.core.model_files import read_card
-from phasemill.grains import library, train_polycrystal
+from phasemill.grains import library
 from phasemill.grains.config.learned import Recurrent
 from phasemill.grains.config.polycrystal import Crystals, Polycrystals, PolycrystalStepperJob, PolycrystalTruthJob
+from phasemill.grains.datasets.polycrystal import simulate
 from phasemill.grains.evaluate.polycrystal import score
 from phasemill.grains.initial import one_hot, voronoi
 from phasemill.grains.network import SCALE, Stepper
 from phasemill.grains.physics import Medium
-from phasemill.grains.polycrystal_dataset import simulate
 from phasemill.grains.simplex import Phases, onto_simplex
-from phasemill.grains.train_polycrystal import Places, fit, one_of, rollout, turned
+from phasemill.grains.train import polycrystal as train_polycrystal
+from phasemill.grains.train.polycrystal import Places, fit, one_of, rollout, turned
 
 pytestmark = pytest.mark.physics
 

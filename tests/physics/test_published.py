@@ -15,7 +15,7 @@ from phasemill import config
 from phasemill.core import loop
 from phasemill.core.run import Interrupted
 from phasemill.grains.config.gradnorm import ARMS, Arm, GradnormNetworksJob, runs
-from phasemill.grains.dataset import simulate
+from phasemill.grains.datasets.cases import simulate
 from phasemill.grains.evaluate.gradnorm_facts import imbalance as imbalance_of
 from phasemill.grains.initial import published_disc
 from phasemill.grains.physics import Medium, free_energy

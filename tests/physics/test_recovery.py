@@ -13,9 +13,10 @@ from scipy.ndimage import gaussian_filter
 
 from phasemill.core.errors import InputError
 from phasemill.core.video import Video, read_video
-from phasemill.transport import dataset, physics_dataset
 from phasemill.transport.config.physics import OtherPhysicsJob
 from phasemill.transport.config.videos import VoronoiHeatJob
+from phasemill.transport.datasets import physics as physics_dataset
+from phasemill.transport.datasets import videos as dataset
 from phasemill.transport.initial import gaussian_random_field
 from phasemill.transport.video.recovery import Recovery, recover_video
 from tests.physics.test_weak import DX, INTERVAL, KAPPA, heat

@@ -11,9 +11,9 @@ import pytest
 
 from phasemill.core import store
 from phasemill.core.errors import InputError
-from phasemill.transport import dataset
 from phasemill.transport.config.robustness import RobustnessJob
 from phasemill.transport.config.videos import VoronoiHeatJob
+from phasemill.transport.datasets import videos as dataset
 from phasemill.transport.evaluate import corruptions
 from phasemill.transport.evaluate.robustness import robustness
 from phasemill.transport.evaluate.robustness_tables import calibration

@@ -14,9 +14,11 @@ import xarray as xr
 from phasemill.core.errors import InputError
 from phasemill.core.model_files import save_model
 from phasemill.report import claims
-from phasemill.spinodal import dataset, extrapolation, library
+from phasemill.spinodal import library
 from phasemill.spinodal.config.data import HeldOutJob, Medium
 from phasemill.spinodal.config.rollout import LargeJob, RolloutJob, ShapesDataJob, ShapesJob, SizeJob
+from phasemill.spinodal.datasets import extrapolation
+from phasemill.spinodal.datasets import mixtures as dataset
 from phasemill.spinodal.evaluate import floors, solver_checks
 from phasemill.spinodal.evaluate.beyond import against_held_out
 from phasemill.spinodal.evaluate.contest import Run, from_what_is_seen, gather

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from phasemill.core import loop
-from phasemill.grains import train_polycrystal, train_stepper
 from phasemill.grains.initial import disc, one_hot, voronoi
 from phasemill.grains.network import SCALE, State, Stepper
 from phasemill.grains.physics import Medium
-from phasemill.grains.settle import settle
 from phasemill.grains.simplex import Phases
+from phasemill.grains.train import polycrystal as train_polycrystal
+from phasemill.grains.train import stepper as train_stepper
+from phasemill.grains.train.settle import settle
 from phasemill.grains.variation import Interval
 
 pytestmark = pytest.mark.physics

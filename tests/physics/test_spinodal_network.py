@@ -14,7 +14,7 @@ from phasemill.spinodal.fno import Fno
 from phasemill.spinodal.fno import stepper as fno_step
 from phasemill.spinodal.fused import Fused, pad
 from phasemill.spinodal.network import CHANNELS_IN, CHANNELS_OUT, ConvGRU, change, features, laplacian, to_raw
-from phasemill.spinodal.train import initialise
+from phasemill.spinodal.train.curriculum import initialise
 from phasemill.spinodal.unet import Unet
 from phasemill.spinodal.unet import stepper as unet_step
 

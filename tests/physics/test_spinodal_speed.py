@@ -16,9 +16,10 @@ from phasemill.core import machine, store
 from phasemill.core.files import write_json
 from phasemill.core.model_files import save_model
 from phasemill.report import claims
-from phasemill.spinodal import dataset, physics
+from phasemill.spinodal import physics
 from phasemill.spinodal.config.data import HeldOutJob
 from phasemill.spinodal.config.speed import Solvers, SpeedJob
+from phasemill.spinodal.datasets import mixtures as dataset
 from phasemill.spinodal.evaluate import speed_rows as rows
 from phasemill.spinodal.evaluate.speed import speed
 from phasemill.spinodal.evaluate.speed_marches import DeviceMarch, NetworkMarch, Roll, Still, StrideMarch

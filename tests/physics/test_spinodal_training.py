@@ -18,17 +18,25 @@ from torch import Tensor
 
 from phasemill.core import loop, ranks
 from phasemill.core.errors import InputError
-from phasemill.spinodal import train as training
 from phasemill.spinodal.config.data import CahnHilliardJob, Medium, Mixtures, Training
 from phasemill.spinodal.config.learned import Curriculum, Network, RecurrentJob, Stage
 from phasemill.spinodal.config.variants import ARMS, Fno, FnoJob, Unet, UnetJob, Variants, VariantsJob, redistribute
-from phasemill.spinodal.dataset import coarsen, simulate
+from phasemill.spinodal.datasets.mixtures import coarsen, simulate
 from phasemill.spinodal.fused import Fused
 from phasemill.spinodal.library import load_model
 from phasemill.spinodal.network import ConvGRU
 from phasemill.spinodal.physics import Medium as Constants
 from phasemill.spinodal.physics import euler_step
-from phasemill.spinodal.train import augment, draw_window, fit, rollout_errors, rollout_loss, stage_at, warm_cosine
+from phasemill.spinodal.train import curriculum as training
+from phasemill.spinodal.train.curriculum import (
+    augment,
+    draw_window,
+    fit,
+    rollout_errors,
+    rollout_loss,
+    stage_at,
+    warm_cosine,
+)
 from tests import mixtures
 
 pytestmark = pytest.mark.physics

@@ -13,20 +13,21 @@ from phasemill.core import store
 from phasemill.core.errors import InputError
 from phasemill.core.model_files import load_model
 from phasemill.core.seeds import branch
-from phasemill.spinodal import train_transfer, train_variants
 from phasemill.spinodal.config.data import CahnHilliardJob, Medium, Mixtures, Training
 from phasemill.spinodal.config.learned import Curriculum, Network
 from phasemill.spinodal.config.transfer import STAGES, Stages, StagesJob, Transfer, TransferJob, TransferStagesJob
 from phasemill.spinodal.config.variants import ARMS, Variants, VariantsJob
-from phasemill.spinodal.dataset import draw
-from phasemill.spinodal.dataset import simulate as simulate_boxes
+from phasemill.spinodal.datasets.mixtures import draw
+from phasemill.spinodal.datasets.mixtures import simulate as simulate_boxes
+from phasemill.spinodal.datasets.stages import first, late_box, load_stage, simulate
 from phasemill.spinodal.evaluate import ablation_claims, transfer_claims
 from phasemill.spinodal.evaluate.numbers import interval
 from phasemill.spinodal.evaluate.transfer import load_shipped
 from phasemill.spinodal.physics import Medium as Constants
 from phasemill.spinodal.solver import integrate
-from phasemill.spinodal.stages_dataset import first, late_box, load_stage, simulate
-from phasemill.spinodal.train_many import start
+from phasemill.spinodal.train import transfer as train_transfer
+from phasemill.spinodal.train import variants as train_variants
+from phasemill.spinodal.train.many import start
 from tests import mixtures
 
 pytestmark = pytest.mark.physics

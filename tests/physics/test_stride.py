@@ -16,11 +16,11 @@ from phasemill.core.errors import InputError
 from phasemill.core.seeds import branch
 from phasemill.spinodal import library, physics
 from phasemill.spinodal.config.stride import StrideJob, StridesJob
-from phasemill.spinodal.dataset import draw_parameters, solver_medium
+from phasemill.spinodal.datasets.mixtures import draw_parameters, solver_medium
+from phasemill.spinodal.datasets.stride import simulate
 from phasemill.spinodal.initial import perlin_mixture
 from phasemill.spinodal.rollout import rollout
 from phasemill.spinodal.solver import integrate
-from phasemill.spinodal.stride_dataset import simulate
 from phasemill.spinodal.stride_network import (
     StrideNetwork,
     fold,
@@ -32,7 +32,7 @@ from phasemill.spinodal.stride_network import (
     unfold,
     widen,
 )
-from phasemill.spinodal.train_stride import free_energy, train
+from phasemill.spinodal.train.stride import free_energy, train
 
 pytestmark = pytest.mark.physics
 

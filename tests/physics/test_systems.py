@@ -15,8 +15,8 @@ from numpy.testing import assert_allclose
 from phasemill.core import store
 from phasemill.core.errors import InputError
 from phasemill.transport.config.physics import OtherPhysicsJob
+from phasemill.transport.datasets.physics import PARAMETERS, initial, integrate, simulate, video
 from phasemill.transport.physics import dirichlet_energy
-from phasemill.transport.physics_dataset import PARAMETERS, initial, integrate, simulate, video
 from phasemill.transport.recover.physics import FrozenOperator, fit_instruments, fit_pairs
 from phasemill.transport.systems import (
     SYSTEMS,

@@ -10,12 +10,12 @@ import torch
 
 from phasemill.core import metrics, store
 from phasemill.core.errors import InputError
-from phasemill.transport import dataset
 from phasemill.transport.config.learned import Schedule, Tokens, TokensJob
 from phasemill.transport.config.videos import VoronoiHeat, VoronoiHeatJob
+from phasemill.transport.datasets import videos as dataset
 from phasemill.transport.tokens import diffusion_unit, estimators, frame_tokens
-from phasemill.transport.train import load_trained
-from phasemill.transport.train_tokens import train
+from phasemill.transport.train.estimator import load_trained
+from phasemill.transport.train.tokens import train
 
 pytestmark = pytest.mark.physics
 

@@ -14,16 +14,16 @@ from phasemill.config import JOBS
 from phasemill.core import loop
 from phasemill.core.errors import InputError
 from phasemill.core.model_files import read_card, save_model
-from phasemill.grains import train_transfer
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.learned import Marching, Recurrent
 from phasemill.grains.config.transfer import Stage, StageJob, Transfer
-from phasemill.grains.dataset import simulate
+from phasemill.grains.datasets.cases import simulate
 from phasemill.grains.evaluate.transfer_tables import beyond, groups
 from phasemill.grains.march import March
 from phasemill.grains.network import Coordinates, Stepper
-from phasemill.grains.train_stepper import Hybrid
-from phasemill.grains.train_transfer import Arm, curve, networks, parent_stepper, plan
+from phasemill.grains.train import transfer as train_transfer
+from phasemill.grains.train.stepper import Hybrid
+from phasemill.grains.train.transfer import Arm, curve, networks, parent_stepper, plan
 
 pytestmark = pytest.mark.physics
 

@@ -10,15 +10,15 @@ import torch
 import xarray as xr
 
 from phasemill.core import store
-from phasemill.transport import dataset
 from phasemill.transport.config.videos import VoronoiHeatJob
+from phasemill.transport.datasets import videos as dataset
 from phasemill.transport.evaluate.scoring import roll_out
-from phasemill.transport.model import FieldMap
+from phasemill.transport.network import FieldMap
 from phasemill.transport.operator import safe_loss, substep
 from phasemill.transport.recover import recover_direct
 from phasemill.transport.solver import integrate
 from phasemill.transport.spectra import FrameSpectra, SafeScheme
-from phasemill.transport.train import assemble, videos
+from phasemill.transport.train.estimator import assemble, videos
 
 # dt is large, so that the solver has to divide it for every kappa above 0.625
 SPEC = {

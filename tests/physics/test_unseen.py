@@ -14,13 +14,13 @@ from phasemill import config
 from phasemill.core import store
 from phasemill.core.model_files import save_model
 from phasemill.grains.config.unseen import Unseen, UnseenJob, UnseenTruthJob
-from phasemill.grains.dataset import draw, medium_of
+from phasemill.grains.datasets.cases import draw, medium_of
+from phasemill.grains.datasets.unseen import load, simulate
 from phasemill.grains.evaluate.unseen import unseen
 from phasemill.grains.initial import square
 from phasemill.grains.physics import Medium
 from phasemill.grains.solver import integrate
-from phasemill.grains.train_stepper import hybrids
-from phasemill.grains.unseen_dataset import load, simulate
+from phasemill.grains.train.stepper import hybrids
 
 pytestmark = pytest.mark.physics
 

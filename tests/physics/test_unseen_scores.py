@@ -16,13 +16,13 @@ from phasemill.core.model_files import save_model
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.learned import Learn, Recurrent
 from phasemill.grains.config.unseen import Unseen, UnseenJob, UnseenTruthJob
-from phasemill.grains.dataset import draw, frame_times, medium_of
+from phasemill.grains.datasets.cases import draw, frame_times, medium_of
+from phasemill.grains.datasets.unseen import load, simulate
 from phasemill.grains.evaluate import unseen as page
 from phasemill.grains.evaluate.predictions import Prediction, residual
 from phasemill.grains.solver import integrate
-from phasemill.grains.train_march import interval_of
-from phasemill.grains.train_stepper import hybrids, scored_rollout
-from phasemill.grains.unseen_dataset import load, simulate
+from phasemill.grains.train.march import interval_of
+from phasemill.grains.train.stepper import hybrids, scored_rollout
 
 pytestmark = pytest.mark.physics
 

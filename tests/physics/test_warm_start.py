@@ -8,7 +8,7 @@ import torch
 
 from phasemill.core.errors import InputError
 from phasemill.spinodal.network import ConvGRU
-from phasemill.spinodal.warm_start import warm_start
+from phasemill.spinodal.train.warm_start import warm_start
 
 pytestmark = pytest.mark.physics
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from phasemill.transport.model import PeriodicConvolution, PointConvolution
+from phasemill.transport.network import PeriodicConvolution, PointConvolution
 
 
 @pytest.mark.parametrize(("channels_in", "channels"), [(1, 4), (4, 4), (3, 2)])

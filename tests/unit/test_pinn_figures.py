@@ -19,7 +19,7 @@ from phasemill.core import store
 from phasemill.core.errors import InputError
 from phasemill.core.files import read_json, write_json
 from phasemill.core.model_files import save_tensors
-from phasemill.pinns import dataset, train_inverse
+from phasemill.pinns import dataset
 from phasemill.pinns.config.runs import problem_of
 from phasemill.pinns.evaluate.inverse import _least_squares as least_squares
 from phasemill.pinns.evaluate.inverse import inverse as evaluate_inverse
@@ -29,7 +29,8 @@ from phasemill.pinns.figures.inverse import inverse as draw_inverse
 from phasemill.pinns.figures.runs import draw
 from phasemill.pinns.protocol import Protocol
 from phasemill.pinns.terms import plain
-from phasemill.pinns.train_runs import Run, plan
+from phasemill.pinns.train import inverse as train_inverse
+from phasemill.pinns.train.runs import Run, plan
 from phasemill.report import claims as catalogue
 from phasemill.report.page import Metrics
 from tests.unit.pinn_pages import check_files, keeping, smoke_job, xy

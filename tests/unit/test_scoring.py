@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from phasemill.transport.dataset import Row
+from phasemill.transport.datasets.videos import Row
 from phasemill.transport.evaluate.amortised import Amortised, attention_gain
 from phasemill.transport.evaluate.scoring import converged, inherited, mae, word
 

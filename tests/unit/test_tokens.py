@@ -12,11 +12,11 @@ import torch
 from phasemill.core import loop
 from phasemill.core.errors import InputError
 from phasemill.core.model_files import load_model
-from phasemill.transport import dataset, train_tokens
 from phasemill.transport.config.learned import Schedule, Tokens, TokensJob
 from phasemill.transport.config.videos import VoronoiHeat, VoronoiHeatJob
+from phasemill.transport.datasets import videos as dataset
 from phasemill.transport.evaluate.amortised import newton
-from phasemill.transport.model import PhysicsEstimator
+from phasemill.transport.network import PhysicsEstimator
 from phasemill.transport.operator import SpectralLoss
 from phasemill.transport.spectra import FrameSpectra, SafeScheme
 from phasemill.transport.tokens import (
@@ -31,6 +31,7 @@ from phasemill.transport.tokens import (
     estimators,
     frame_tokens,
 )
+from phasemill.transport.train import tokens as train_tokens
 
 SCHEME = SafeScheme(interval=0.25, substeps=50, dx=0.5)
 SETTINGS = Tokens(

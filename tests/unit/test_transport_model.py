@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from phasemill.transport.config.learned import LossWeights
-from phasemill.transport.model import (
+from phasemill.transport.network import (
     FieldMap,
     Output,
     PhysicsEstimator,

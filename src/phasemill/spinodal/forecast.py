@@ -16,7 +16,7 @@ import scipy.signal
 from numpy.typing import NDArray
 
 from phasemill.core.errors import InputError
-from phasemill.spinodal.dataset import coarsen
+from phasemill.spinodal.datasets.mixtures import coarsen
 from phasemill.spinodal.evolution import interface_area
 from phasemill.spinodal.library import Surrogate
 from phasemill.spinodal.physics import Medium, free_energy

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from phasemill.core.errors import InputError
 from phasemill.core.spectral import hermitian_weights, laplacian_eigenvalues
 from phasemill.transport.config.learned import Tokens
-from phasemill.transport.model import HEADS, PhysicsEstimator
+from phasemill.transport.network import HEADS, PhysicsEstimator
 from phasemill.transport.spectra import SafeScheme
 
 BANDS = 12

@@ -45,7 +45,7 @@ class CellsNetworksJob(Job):
     """Train every arm on the first march of the first benchmark."""
 
     verb = "train"
-    function = "phasemill.grains.train_cells:train"
+    function = "phasemill.grains.train.cells:train"
     benchmark: ClassVar[str] = "grains_cells"
     model: ClassVar[str] = "networks.safetensors"
 

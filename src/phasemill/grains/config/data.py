@@ -88,7 +88,7 @@ class TruthJob(Job):
     """Simulate the truth of a benchmark."""
 
     verb = "simulate"
-    function = "phasemill.grains.dataset:simulate"
+    function = "phasemill.grains.datasets.cases:simulate"
 
     @property
     def case(self) -> Case:

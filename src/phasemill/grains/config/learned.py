@@ -66,7 +66,7 @@ class MarchJob(LearningJob):
     """Train the feed-forward network of a benchmark, marching through its intervals."""
 
     verb = "train"
-    function = "phasemill.grains.train_march:train"
+    function = "phasemill.grains.train.march:train"
     model: ClassVar[str] = "march.safetensors"
 
 
@@ -74,7 +74,7 @@ class StepperJob(LearningJob):
     """Train the recurrent network of a benchmark and the mixture of both."""
 
     verb = "train"
-    function = "phasemill.grains.train_stepper:train"
+    function = "phasemill.grains.train.stepper:train"
     model: ClassVar[str] = "stepper.safetensors"
 
     recurrent: Recurrent

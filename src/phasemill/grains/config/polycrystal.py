@@ -38,7 +38,7 @@ class PolycrystalTruthJob(Job):
     """Simulate `grain_polycrystal_truth`: polycrystals with triple junctions, by the N-phase solver."""
 
     verb = "simulate"
-    function = "phasemill.grains.polycrystal_dataset:simulate"
+    function = "phasemill.grains.datasets.polycrystal:simulate"
 
     polycrystal: Polycrystals
 
@@ -47,7 +47,7 @@ class PolycrystalStepperJob(Job):
     """Train the recurrent network on polycrystals, from the equation and first frames alone."""
 
     verb = "train"
-    function = "phasemill.grains.train_polycrystal:train"
+    function = "phasemill.grains.train.polycrystal:train"
     benchmark: ClassVar[str] = "grain_polycrystal"
     model: ClassVar[str] = "stepper.safetensors"
 

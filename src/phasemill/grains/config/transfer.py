@@ -66,7 +66,7 @@ class StageJob(Job):
     """Train one stage from scratch and from its parent."""
 
     verb = "train"
-    function = "phasemill.grains.train_transfer:train"
+    function = "phasemill.grains.train.transfer:train"
     benchmark = "grains_transfer"
     stage: ClassVar[StageName]
 

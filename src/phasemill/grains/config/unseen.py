@@ -41,7 +41,7 @@ class UnseenTruthJob(Job):
     """Simulate `grains_unseen_truth`: what the network is asked to follow."""
 
     verb = "simulate"
-    function = "phasemill.grains.unseen_dataset:simulate"
+    function = "phasemill.grains.datasets.unseen:simulate"
 
     unseen: Unseen
 

@@ -15,12 +15,12 @@ from phasemill.core import store
 from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
 from phasemill.grains.config.cells import CellsJob
-from phasemill.grains.dataset import load, medium_of
+from phasemill.grains.datasets.cases import load, medium_of
 from phasemill.grains.evaluate.predictions import Prediction, score
 from phasemill.grains.network import Stepper, advance
-from phasemill.grains.train_cells import networks, plan
-from phasemill.grains.train_march import interval_of
-from phasemill.grains.train_stepper import scored_rollout
+from phasemill.grains.train.cells import networks, plan
+from phasemill.grains.train.march import interval_of
+from phasemill.grains.train.stepper import scored_rollout
 
 WORDS = {"gru": "GRU", "lstm": "LSTM"}
 KEPT = ("mse", "mse_worst", "radius_error", "residual", "roughness")

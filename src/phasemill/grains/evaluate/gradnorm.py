@@ -18,7 +18,7 @@ from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
 from phasemill.grains import metrics
 from phasemill.grains.config.gradnorm import ARMS, WEIGHTED, GradnormJob, runs
-from phasemill.grains.dataset import frame_times, load
+from phasemill.grains.datasets.cases import frame_times, load
 from phasemill.grains.evaluate.gradnorm_claims import answer, claims, headline
 from phasemill.grains.evaluate.gradnorm_facts import attention, imbalance, on_the_truth, spread
 from phasemill.grains.evaluate.gradnorm_tables import tables

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemill.grains.dataset import LONGEST
+from phasemill.grains.datasets.cases import LONGEST
 from phasemill.grains.metrics import volume_radius
 from phasemill.grains.physics import Medium
 from phasemill.grains.solver import integrate

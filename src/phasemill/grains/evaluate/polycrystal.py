@@ -16,14 +16,14 @@ from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.grains.config.polycrystal import PolycrystalJob, Polycrystals
+from phasemill.grains.datasets.polycrystal import frame_times, medium_of
 from phasemill.grains.initial import one_hot, voronoi
 from phasemill.grains.library import shipped
 from phasemill.grains.network import Stepper
 from phasemill.grains.physics import Medium
 from phasemill.grains.polycrystal import Polycrystal
-from phasemill.grains.polycrystal_dataset import frame_times, medium_of
 from phasemill.grains.simplex import Phases
-from phasemill.grains.train_polycrystal import networks, rollout
+from phasemill.grains.train.polycrystal import networks, rollout
 
 Floats = NDArray[np.float64]
 

@@ -18,7 +18,7 @@ from phasemill.grains.march import March
 from phasemill.grains.network import State, advance
 from phasemill.grains.physics import Floats, Medium, free_energy
 from phasemill.grains.solver import Scheme, implicit_march
-from phasemill.grains.train_stepper import Hybrid
+from phasemill.grains.train.stepper import Hybrid
 from phasemill.grains.variation import Interval
 
 PAPER_GAMMA = 0.9466

@@ -20,7 +20,7 @@ from phasemill.core.errors import InputError
 from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
 from phasemill.grains.config.transfer import ROUTES, StageName, TransferJob
-from phasemill.grains.dataset import load
+from phasemill.grains.datasets.cases import load
 from phasemill.grains.evaluate.transfer_tables import (
     Card,
     Found,
@@ -32,9 +32,9 @@ from phasemill.grains.evaluate.transfer_tables import (
     tables,
 )
 from phasemill.grains.network import Stepper
-from phasemill.grains.train_march import frames_of, interval_of
-from phasemill.grains.train_stepper import scored_rollout
-from phasemill.grains.train_transfer import networks, plan
+from phasemill.grains.train.march import frames_of, interval_of
+from phasemill.grains.train.stepper import scored_rollout
+from phasemill.grains.train.transfer import networks, plan
 
 
 def transfer(job: TransferJob, data: Path, output: Path, *, models: list[Path], threads: int = 1) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from phasemill.grains.config.transfer import ROUTES, Origin, Stage, StageName, Transfer
-from phasemill.grains.train_transfer import CARRIED, plan
+from phasemill.grains.train.transfer import CARRIED, plan
 
 WORDS: dict[Origin, str] = {
     "scratch": "none",

@@ -16,12 +16,12 @@ from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
 from phasemill.grains.config.data import Case, Hole
 from phasemill.grains.config.unseen import UnseenJob
-from phasemill.grains.dataset import interval_length, medium_of
+from phasemill.grains.datasets.cases import interval_length, medium_of
+from phasemill.grains.datasets.unseen import coords, largest, load, padded
 from phasemill.grains.evaluate.predictions import Prediction, score
 from phasemill.grains.network import Stepper
-from phasemill.grains.train_march import interval_of
-from phasemill.grains.train_stepper import Hybrid, hybrids, scored_rollout
-from phasemill.grains.unseen_dataset import coords, largest, load, padded
+from phasemill.grains.train.march import interval_of
+from phasemill.grains.train.stepper import Hybrid, hybrids, scored_rollout
 
 FOLLOWED = 10.0
 """Times that the mean square error must be below that of no motion."""

@@ -16,7 +16,7 @@ from phasemill.core.metrics import frame_mse, interface_displacement
 from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
 from phasemill.grains.config.learned import UnsupervisedJob
-from phasemill.grains.dataset import frame_times, load, medium_of
+from phasemill.grains.datasets.cases import frame_times, load, medium_of
 from phasemill.grains.evaluate.laws import laws
 from phasemill.grains.evaluate.predictions import Prediction, networks, references, score
 from phasemill.grains.evaluate.unsupervised_tables import answer, claims, headline, tables
@@ -24,8 +24,8 @@ from phasemill.grains.library import shipped
 from phasemill.grains.march import March
 from phasemill.grains.physics import Medium, stable_dt
 from phasemill.grains.solver import integrate
-from phasemill.grains.train_march import interval_of, marches, runs
-from phasemill.grains.train_stepper import Hybrid, hybrids
+from phasemill.grains.train.march import interval_of, marches, runs
+from phasemill.grains.train.stepper import Hybrid, hybrids
 
 COMPARED = ("radius", "radius_visible", "energy", "grains", "grain_radius")
 """What the figures show beside the networks'."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from phasemill.core import loop, store
 from phasemill.core.session import Options, Session, number_seeds
 from phasemill.grains.config.gradnorm import ARMS, Arm, Gradnorm, GradnormJob, GradnormNetworksJob, runs
-from phasemill.grains.dataset import interval_length, load, medium_of
+from phasemill.grains.datasets.cases import interval_length, load, medium_of
 from phasemill.grains.published.course import COLUMNS, Course
 from phasemill.grains.published.losses import Problem
 from phasemill.grains.published.network import Coordinates

@@ -37,7 +37,7 @@ class InverseNetworksJob(Job):
     """Find the coefficients of both equations."""
 
     verb = "train"
-    function = "phasemill.pinns.train_inverse:train"
+    function = "phasemill.pinns.train.inverse:train"
     benchmark: ClassVar[str] = "pinn_inverse"
     model: ClassVar[str] = "networks.safetensors"
 

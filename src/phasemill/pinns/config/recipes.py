@@ -73,7 +73,7 @@ class Recipes(Block):
 
 class _RecipesJob(Job):
     verb = "train"
-    function = "phasemill.pinns.train_recipes:train"
+    function = "phasemill.pinns.train.recipes:train"
     model: ClassVar[str] = "recipes.safetensors"
 
     recipes: Recipes

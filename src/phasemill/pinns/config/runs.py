@@ -80,7 +80,7 @@ class Runs(Block):
 
 class _RunsJob(Job):
     verb = "train"
-    function = "phasemill.pinns.train_runs:train"
+    function = "phasemill.pinns.train.runs:train"
     model: ClassVar[str] = "runs_{part}.safetensors"
 
 

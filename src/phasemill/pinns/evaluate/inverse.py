@@ -23,7 +23,7 @@ from phasemill.pinns.inverse import Unknowns
 from phasemill.pinns.kernels import VALUE
 from phasemill.pinns.physics import EQUATIONS, Equation
 from phasemill.pinns.terms import Term, plain
-from phasemill.pinns.train_inverse import coefficients, equations, prepare, solution
+from phasemill.pinns.train.inverse import coefficients, equations, prepare, solution
 
 Floats = NDArray[np.float64]
 

@@ -26,7 +26,7 @@ from phasemill.pinns.evaluate.selection import RULES, Trained, check_origin, rea
 from phasemill.pinns.protocol import Protocol
 from phasemill.pinns.reference import Reference
 from phasemill.pinns.terms import Term
-from phasemill.pinns.train_runs import Run
+from phasemill.pinns.train.runs import Run
 
 RunsJob = BurgersJob | PoissonJob | AllenCahnJob
 Rows = dict[str, list[Trained]]

@@ -59,7 +59,7 @@ class CahnHilliardJob(Job):
     """Simulate the data set `cahn_hilliard`: small boxes to train on."""
 
     verb = "simulate"
-    function = "phasemill.spinodal.dataset:simulate"
+    function = "phasemill.spinodal.datasets.mixtures:simulate"
 
     medium: Medium
     mixtures: Mixtures
@@ -75,7 +75,7 @@ class HeldOutJob(Job):
     """Simulate the data set `cahn_hilliard_held_out`: larger boxes that no training sees."""
 
     verb = "simulate"
-    function = "phasemill.spinodal.dataset:simulate"
+    function = "phasemill.spinodal.datasets.mixtures:simulate"
 
     medium: Medium
     mixtures: Mixtures

@@ -65,7 +65,7 @@ class RecurrentJob(Job):
     """Train a recurrent network on `cahn_hilliard`."""
 
     verb = "train"
-    function = "phasemill.spinodal.train:train"
+    function = "phasemill.spinodal.train.curriculum:train"
     benchmark = "spinodal_rollout"
 
     medium: Medium

@@ -74,7 +74,7 @@ class CoarseningJob(Job):
     """Simulate the data set `spinodal_coarsening`: boxes that coarsen for as long as it takes."""
 
     verb = "simulate"
-    function = "phasemill.spinodal.long_dataset:coarsening"
+    function = "phasemill.spinodal.datasets.long:coarsening"
 
     medium: Medium
     coarsening: Coarsening
@@ -84,7 +84,7 @@ class EnsembleTruthJob(Job):
     """Simulate the data set `spinodal_ensemble_truth`: many boxes of random mixtures."""
 
     verb = "simulate"
-    function = "phasemill.spinodal.long_dataset:ensemble"
+    function = "phasemill.spinodal.datasets.long:ensemble"
 
     medium: Medium
     mixtures: Mixtures

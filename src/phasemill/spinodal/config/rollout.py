@@ -55,7 +55,7 @@ class LargeJob(Job):
     """Simulate the data set `cahn_hilliard_large`."""
 
     verb = "simulate"
-    function = "phasemill.spinodal.extrapolation:large"
+    function = "phasemill.spinodal.datasets.extrapolation:large"
 
     medium: Medium
     mixtures: Mixtures
@@ -78,7 +78,7 @@ class ShapesDataJob(Job):
     """Simulate the data set `cahn_hilliard_shapes`: initial fields that no training draws."""
 
     verb = "simulate"
-    function = "phasemill.spinodal.extrapolation:shapes"
+    function = "phasemill.spinodal.datasets.extrapolation:shapes"
 
     medium: Medium
     shapes: Long

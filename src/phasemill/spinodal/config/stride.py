@@ -38,7 +38,7 @@ class StridesJob(Job):
     """Simulate the data set `cahn_hilliard_strides`: long evolutions, their frames ever farther apart."""
 
     verb = "simulate"
-    function = "phasemill.spinodal.stride_dataset:simulate"
+    function = "phasemill.spinodal.datasets.stride:simulate"
 
     medium: Medium
     mixtures: Mixtures
@@ -76,7 +76,7 @@ class StrideJob(Job):
     """Train the network of large strides on `cahn_hilliard_strides`."""
 
     verb = "train"
-    function = "phasemill.spinodal.train_stride:train"
+    function = "phasemill.spinodal.train.stride:train"
     benchmark = "spinodal_speed"
     model = "stride.safetensors"
 

@@ -36,7 +36,7 @@ class StagesJob(Job):
     """Simulate the data set `cahn_hilliard_stages`."""
 
     verb = "simulate"
-    function = "phasemill.spinodal.stages_dataset:simulate"
+    function = "phasemill.spinodal.datasets.stages:simulate"
 
     medium: Medium
     mixtures: Mixtures
@@ -90,7 +90,7 @@ class TransferStagesJob(Job):
     """Train the first stage, and the others from it and from scratch at all rates, on `cahn_hilliard_stages`."""
 
     verb = "train"
-    function = "phasemill.spinodal.train_transfer:train"
+    function = "phasemill.spinodal.train.transfer:train"
     benchmark = "spinodal_transfer"
     model = "stages.safetensors"
 

@@ -32,7 +32,7 @@ class FnoJob(Job):
     """Train the Fourier neural operator on `cahn_hilliard`, as the recurrent network is trained."""
 
     verb = "train"
-    function = "phasemill.spinodal.train:train"
+    function = "phasemill.spinodal.train.curriculum:train"
     benchmark = "spinodal_rollout"
     model = "fno.safetensors"
 
@@ -50,7 +50,7 @@ class UnetJob(Job):
     """Train the U-Net on `cahn_hilliard`, as the recurrent network is trained."""
 
     verb = "train"
-    function = "phasemill.spinodal.train:train"
+    function = "phasemill.spinodal.train.curriculum:train"
     benchmark = "spinodal_rollout"
     model = "unet.safetensors"
 
@@ -126,7 +126,7 @@ class VariantsJob(Job):
     """Train all arms of the ablation on `cahn_hilliard`."""
 
     verb = "train"
-    function = "phasemill.spinodal.train_variants:train"
+    function = "phasemill.spinodal.train.variants:train"
     benchmark = "spinodal_ablation"
     model = "variants.safetensors"
 

@@ -23,7 +23,7 @@ from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.spinodal.config.variants import ARMS, OUTPUTS, AblationJob
-from phasemill.spinodal.dataset import coarsen, draw, solver_medium
+from phasemill.spinodal.datasets.mixtures import coarsen, draw, solver_medium
 from phasemill.spinodal.evaluate.ablation_claims import claims_and_notes, ratios, seen
 from phasemill.spinodal.evaluate.ablation_tables import down_scaling, errors, long_run
 from phasemill.spinodal.evaluate.numbers import geometric, percent
@@ -32,7 +32,7 @@ from phasemill.spinodal.metrics import energies, energy_error, mass_drift, mse
 from phasemill.spinodal.network import ConvGRU, Step
 from phasemill.spinodal.rollout import refine, rollout
 from phasemill.spinodal.solver import integrate
-from phasemill.spinodal.train_variants import names, networks
+from phasemill.spinodal.train.variants import names, networks
 
 Floats = NDArray[np.float64]
 

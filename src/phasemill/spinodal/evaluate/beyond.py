@@ -13,8 +13,9 @@ import xarray as xr
 from phasemill.core.errors import InputError
 from phasemill.core.files import read_json
 from phasemill.core.provenance import Clock
-from phasemill.spinodal import dataset, metrics
+from phasemill.spinodal import metrics
 from phasemill.spinodal.config.data import Medium
+from phasemill.spinodal.datasets import mixtures as dataset
 from phasemill.spinodal.evaluate import rollout_fields
 from phasemill.spinodal.evaluate.contest import SEEN, STILL, Entry, Run, from_what_is_seen
 from phasemill.spinodal.evaluate.numbers import known

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from phasemill.spinodal.dataset import coarsen
+from phasemill.spinodal.datasets.mixtures import coarsen
 from phasemill.spinodal.metrics import energies
 from phasemill.spinodal.physics import Medium, free_energy, profile
 from phasemill.spinodal.rollout import refine

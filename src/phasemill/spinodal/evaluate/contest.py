@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasemill.core.errors import InputError
-from phasemill.spinodal import dataset
 from phasemill.spinodal.config.data import Medium
+from phasemill.spinodal.datasets import mixtures as dataset
 from phasemill.spinodal.library import Surrogate, load_model
 from phasemill.spinodal.metrics import Floats, mass_drift
 from phasemill.spinodal.network import Step

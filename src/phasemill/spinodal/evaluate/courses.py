@@ -15,7 +15,7 @@ from phasemill.core.errors import InputError
 from phasemill.core.metrics import interface_displacement
 from phasemill.spinodal import metrics
 from phasemill.spinodal.config.data import Medium
-from phasemill.spinodal.dataset import coarsen
+from phasemill.spinodal.datasets.mixtures import coarsen
 from phasemill.spinodal.library import Surrogate, load_model
 from phasemill.spinodal.physics import free_energy
 from phasemill.spinodal.rollout import refine, repeat, rollout

@@ -20,7 +20,7 @@ from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.spinodal import metrics
 from phasemill.spinodal.config.long import EnsembleJob
-from phasemill.spinodal.dataset import coarsen
+from phasemill.spinodal.datasets.mixtures import coarsen
 from phasemill.spinodal.evaluate import ensemble_tables
 from phasemill.spinodal.evaluate.contest import word
 from phasemill.spinodal.evaluate.courses import load_network, reached, roll

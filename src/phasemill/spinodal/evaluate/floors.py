@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from phasemill.spinodal import metrics
 from phasemill.spinodal.config.data import Medium
-from phasemill.spinodal.dataset import coarsen
+from phasemill.spinodal.datasets.mixtures import coarsen
 from phasemill.spinodal.evaluate.contest import Run
 from phasemill.spinodal.evolution import interface_area
 from phasemill.spinodal.physics import lattice_interface_energy

@@ -22,7 +22,7 @@ from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.spinodal import metrics
 from phasemill.spinodal.config.long import LongJob, Scaling
-from phasemill.spinodal.dataset import coarsen, solver_medium
+from phasemill.spinodal.datasets.mixtures import coarsen, solver_medium
 from phasemill.spinodal.evaluate import long_tables
 from phasemill.spinodal.evaluate.coarse_energy import interface_energies, lamella_energy, refined_energies
 from phasemill.spinodal.evaluate.contest import word

@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from phasemill.spinodal.config.data import Medium
-from phasemill.spinodal.dataset import coarsen, solver_medium
+from phasemill.spinodal.datasets.mixtures import coarsen, solver_medium
 from phasemill.spinodal.evaluate.courses import Course, Floats, judge
 from phasemill.spinodal.rollout import refine
 from phasemill.spinodal.solver import integrate

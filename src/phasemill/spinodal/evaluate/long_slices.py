@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from phasemill.core.seeds import branch
 from phasemill.spinodal.config.long import LongJob
-from phasemill.spinodal.dataset import coarsen, solver_medium
+from phasemill.spinodal.datasets.mixtures import coarsen, solver_medium
 from phasemill.spinodal.evaluate.courses import Course, Floats, judge, roll
 from phasemill.spinodal.evaluate.long_references import DECIMATED, TIGHTER, reference
 from phasemill.spinodal.initial import slice_noise

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from phasemill.core import store
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
-from phasemill.spinodal import dataset, metrics, physics
+from phasemill.spinodal import metrics, physics
 from phasemill.spinodal.config.data import Medium
 from phasemill.spinodal.config.rollout import RolloutJob
+from phasemill.spinodal.datasets import mixtures as dataset
 from phasemill.spinodal.evaluate import floors, rollout_tables, solver_checks
 from phasemill.spinodal.evaluate.contest import (
     SEEN,

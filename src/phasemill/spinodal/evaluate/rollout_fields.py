@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from phasemill.core import store
 from phasemill.core.provenance import Clock
-from phasemill.spinodal import dataset
 from phasemill.spinodal.config.data import Medium
+from phasemill.spinodal.datasets import mixtures as dataset
 from phasemill.spinodal.evaluate.contest import Run, at_frames, word
 from phasemill.spinodal.metrics import Floats
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasemill.spinodal.config.data import Medium
-from phasemill.spinodal.dataset import solver_medium
+from phasemill.spinodal.datasets.mixtures import solver_medium
 from phasemill.spinodal.initial import perlin_mixture
 from phasemill.spinodal.physics import Medium as Solved
 from phasemill.spinodal.physics import (

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from phasemill.core import store
 from phasemill.core.provenance import Clock
 from phasemill.spinodal.config.speed import SpeedJob
-from phasemill.spinodal.dataset import describe, solver_medium, space
+from phasemill.spinodal.datasets.mixtures import describe, solver_medium, space
 from phasemill.spinodal.evaluate import speed_pieces as pieces
 from phasemill.spinodal.evaluate import speed_rows as rows
 from phasemill.spinodal.evaluate.speed_rows import Course, Method, Row

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phasemill.spinodal.dataset import coarsen
+from phasemill.spinodal.datasets.mixtures import coarsen
 from phasemill.spinodal.library import BUILDERS, Surrogate
 from phasemill.spinodal.network import Step
 from phasemill.spinodal.physics import Medium

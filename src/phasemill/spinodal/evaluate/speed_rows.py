@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from phasemill.spinodal import metrics
 from phasemill.spinodal.config.speed import Solvers
-from phasemill.spinodal.dataset import coarsen
+from phasemill.spinodal.datasets.mixtures import coarsen
 from phasemill.spinodal.evaluate.coarse_energy import refined_energies
 from phasemill.spinodal.evaluate.numbers import finite
 from phasemill.spinodal.evaluate.speed_marches import DeviceMarch, Marching, NetworkMarch, Still, StrideMarch

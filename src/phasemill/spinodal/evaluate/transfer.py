@@ -23,7 +23,8 @@ from phasemill.core.errors import InputError
 from phasemill.core.model_files import load_model
 from phasemill.core.provenance import Clock
 from phasemill.spinodal.config.transfer import STAGES, TARGETS, TransferJob
-from phasemill.spinodal.dataset import coarsen
+from phasemill.spinodal.datasets.mixtures import coarsen
+from phasemill.spinodal.datasets.stages import evolve, late_box, load_stage
 from phasemill.spinodal.evaluate.ablation import capped, roll, score, stepper
 from phasemill.spinodal.evaluate.ablation_claims import BOUNDED, ratios
 from phasemill.spinodal.evaluate.numbers import geometric, percent
@@ -39,8 +40,7 @@ from phasemill.spinodal.library import Surrogate
 from phasemill.spinodal.library import load_model as load_surrogate
 from phasemill.spinodal.metrics import energies, mse
 from phasemill.spinodal.network import Step
-from phasemill.spinodal.stages_dataset import evolve, late_box, load_stage
-from phasemill.spinodal.train_transfer import Run, first_run, networks, plan
+from phasemill.spinodal.train.transfer import Run, first_run, networks, plan
 
 ORIGINS = ("scratch", "transfer")
 SHIPPED = "shipped"

@@ -72,7 +72,7 @@ class EstimatorJob(Job):
     """Train the estimator."""
 
     verb = "train"
-    function = "phasemill.transport.train:train"
+    function = "phasemill.transport.train.estimator:train"
     benchmark = "transport_trained"
 
     estimator: Estimator
@@ -83,7 +83,7 @@ class TokensJob(Job):
     """Train the amortised estimators, all variants at once."""
 
     verb = "train"
-    function = "phasemill.transport.train_tokens:train"
+    function = "phasemill.transport.train.tokens:train"
     benchmark = "transport_trained"
     model = "tokens.safetensors"
 

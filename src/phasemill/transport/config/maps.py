@@ -70,7 +70,7 @@ class VaryingHeatJob(Job):
     """Simulate the data set `varying_heat`."""
 
     verb = "simulate"
-    function = "phasemill.transport.map_dataset:simulate"
+    function = "phasemill.transport.datasets.maps:simulate"
 
     varying: VaryingHeat
 

@@ -68,7 +68,7 @@ class OtherPhysicsJob(Job):
     """Simulate the data set `other_physics`."""
 
     verb = "simulate"
-    function = "phasemill.transport.physics_dataset:simulate"
+    function = "phasemill.transport.datasets.physics:simulate"
 
     physics_data: OtherPhysics
 

@@ -54,6 +54,6 @@ class VoronoiHeatJob(Job):
     """Simulate the data set `voronoi_heat`."""
 
     verb = "simulate"
-    function = "phasemill.transport.dataset:simulate"
+    function = "phasemill.transport.datasets.videos:simulate"
 
     data: VoronoiHeat

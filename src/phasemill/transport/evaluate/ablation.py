@@ -20,8 +20,8 @@ import xarray as xr
 from phasemill.core import store
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
-from phasemill.transport import dataset
 from phasemill.transport.config.single import StrideJob, SubstepsJob
+from phasemill.transport.datasets import videos as dataset
 from phasemill.transport.evaluate.scoring import Estimates, Scores, headline, mae, score, write_fields
 from phasemill.transport.recover.direct import recover_direct
 from phasemill.transport.spectra import FrameSpectra, MobilityMode

@@ -13,14 +13,14 @@ import xarray as xr
 from torch import nn
 
 from phasemill.core import metrics
-from phasemill.transport import dataset
 from phasemill.transport.config.learned import TrainedJob
-from phasemill.transport.dataset import Row
+from phasemill.transport.datasets import videos as dataset
+from phasemill.transport.datasets.videos import Row
 from phasemill.transport.evaluate.scoring import Estimates
 from phasemill.transport.spectra import FrameSpectra
 from phasemill.transport.tokens import GROUPS, diffusion_unit, estimators, frame_tokens
-from phasemill.transport.train import load_trained
-from phasemill.transport.train_tokens import Inputs, Noise, inputs, pooled_frames
+from phasemill.transport.train.estimator import load_trained
+from phasemill.transport.train.tokens import Inputs, Noise, inputs, pooled_frames
 
 NEWTON_STEPS = 3
 SEEN = {"spectral": "spectra", "pooled": "pixels"}

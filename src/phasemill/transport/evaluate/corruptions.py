@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from phasemill.transport.config.robustness import Robustness
-from phasemill.transport.dataset import Row
+from phasemill.transport.datasets.videos import Row
 from phasemill.transport.modes import Boundary, Modes, decay
 from phasemill.transport.recover.crop import recover_cropped
 from phasemill.transport.recover.direct import Estimate

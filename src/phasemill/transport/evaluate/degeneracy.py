@@ -21,11 +21,11 @@ from torch import nn
 from phasemill.core import store
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
-from phasemill.transport import dataset
 from phasemill.transport.config.learned import LossWeights
 from phasemill.transport.config.single import Arm, Degeneracy, DegeneracyJob
+from phasemill.transport.datasets import videos as dataset
 from phasemill.transport.evaluate.scoring import headline, inherited
-from phasemill.transport.model import FieldMap, Output, composite_loss
+from phasemill.transport.network import FieldMap, Output, composite_loss
 from phasemill.transport.operator import safe_loss
 from phasemill.transport.spectra import SafeScheme
 

@@ -16,8 +16,8 @@ from phasemill.core import metrics, store
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.transport.config.maps import MapJob
+from phasemill.transport.datasets.maps import Video, videos
 from phasemill.transport.evaluate.scoring import headline, inherited
-from phasemill.transport.map_dataset import Video, videos
 from phasemill.transport.recover.mapping import MapEstimate, Method, recover_map, recover_smooth_map
 from phasemill.transport.varying import gradient_square
 

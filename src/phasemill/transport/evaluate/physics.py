@@ -22,10 +22,10 @@ from phasemill.core.errors import InputError
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.transport.config.physics import PhysicsJob
+from phasemill.transport.datasets.physics import video
 from phasemill.transport.evaluate.physics_tables import example_table, noise_headlines, noise_table, sweep_table
 from phasemill.transport.evaluate.scoring import at_bound, headline, inherited
 from phasemill.transport.modes import Modes, decay
-from phasemill.transport.physics_dataset import video
 from phasemill.transport.recover.direct import recover_direct
 from phasemill.transport.recover.gauss_newton import Fit
 from phasemill.transport.recover.physics import FrozenOperator, fit_instruments, fit_pairs

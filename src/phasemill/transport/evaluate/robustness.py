@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from phasemill.core import metrics, store
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
-from phasemill.transport import dataset
 from phasemill.transport.config.robustness import RobustnessJob
-from phasemill.transport.dataset import Row
+from phasemill.transport.datasets import videos as dataset
+from phasemill.transport.datasets.videos import Row
 from phasemill.transport.evaluate.corruptions import Corruption, corruptions, evolve, window
 from phasemill.transport.evaluate.robustness_tables import calibration, calibration_table, error_table, r2_table
 from phasemill.transport.evaluate.scoring import at_bound, constant, headline, inherited, mae, score, word

@@ -14,7 +14,7 @@ import xarray as xr
 from phasemill.core import metrics, store
 from phasemill.core.provenance import Clock
 from phasemill.core.spectral import laplacian_eigenvalues
-from phasemill.transport.dataset import Row, scheme
+from phasemill.transport.datasets.videos import Row, scheme
 from phasemill.transport.modes import Modes, decay
 from phasemill.transport.physics import dirichlet_energy
 from phasemill.transport.spectra import StabilityRow, stability_table

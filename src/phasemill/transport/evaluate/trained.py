@@ -20,8 +20,8 @@ from phasemill.core import loop, metrics, store
 from phasemill.core.errors import InputError
 from phasemill.core.files import read_json
 from phasemill.core.provenance import Clock
-from phasemill.transport import dataset
 from phasemill.transport.config.learned import TrainedJob
+from phasemill.transport.datasets import videos as dataset
 from phasemill.transport.evaluate.amortised import (
     ATTENTION,
     Amortised,
@@ -42,8 +42,8 @@ from phasemill.transport.evaluate.scoring import (
     training_table,
     write_fields,
 )
-from phasemill.transport.model import SafeModel
-from phasemill.transport.train import Videos, assemble, load_trained, make_step, make_training, read_history
+from phasemill.transport.network import SafeModel
+from phasemill.transport.train.estimator import Videos, assemble, load_trained, make_step, make_training, read_history
 
 WORTH = 0.1
 """Share of the error that a training must take away to count as help."""

@@ -12,8 +12,8 @@ import numpy as np
 from phasemill.core import store
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
-from phasemill.transport import dataset
 from phasemill.transport.config.single import ZeroShotJob
+from phasemill.transport.datasets import videos as dataset
 from phasemill.transport.evaluate.scoring import (
     Estimates,
     constant,

@@ -12,9 +12,9 @@ import numpy as np
 import xarray as xr
 
 from phasemill.core.seeds import branch
-from phasemill.transport import dataset
 from phasemill.transport.config.single import ZeroShotJob
-from phasemill.transport.dataset import Row
+from phasemill.transport.datasets import videos as dataset
+from phasemill.transport.datasets.videos import Row
 from phasemill.transport.evaluate.scoring import converged
 from phasemill.transport.recover.baselines import Found, differential_evolution, grid_search, inverse_pinn
 from phasemill.transport.recover.direct import recover_direct

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from phasemill.transport.model import PhysicsEstimator
+from phasemill.transport.network import PhysicsEstimator
 from phasemill.transport.operator import SpectralLoss
 from phasemill.transport.spectra import FrameSpectra, SafeScheme
 

@@ -22,13 +22,13 @@ from phasemill.core import loop, store
 from phasemill.core.session import Options, Place, Session, number_seeds
 from phasemill.grains.config.learned import Recurrent
 from phasemill.grains.config.polycrystal import Crystals, PolycrystalStepperJob
+from phasemill.grains.datasets.polycrystal import medium_of
 from phasemill.grains.library import fill
 from phasemill.grains.march import cosine
 from phasemill.grains.network import SCALE, State, Stepper
-from phasemill.grains.polycrystal_dataset import medium_of
-from phasemill.grains.settle import Begin, settle
 from phasemill.grains.simplex import Phases, project
-from phasemill.grains.train_march import cpu_seconds
+from phasemill.grains.train.march import cpu_seconds
+from phasemill.grains.train.settle import Begin, settle
 
 
 def step(network: Stepper, phi: Tensor, force: Tensor, state: State) -> tuple[Tensor, State]:

@@ -21,9 +21,9 @@ from phasemill.core.session import Options, Session
 from phasemill.spinodal.config.data import Medium
 from phasemill.spinodal.config.learned import Stage
 from phasemill.spinodal.config.stride import StrideJob, StrideTraining
-from phasemill.spinodal.dataset import load
+from phasemill.spinodal.datasets.mixtures import load
 from phasemill.spinodal.stride_network import StrideNetwork
-from phasemill.spinodal.train import augment, average, stage_at, warm_cosine
+from phasemill.spinodal.train.curriculum import augment, average, stage_at, warm_cosine
 
 REST = 3e-4
 """Added to the squared error of standing still, so that a mixture at rest does not outweigh all others."""

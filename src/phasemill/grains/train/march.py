@@ -15,7 +15,7 @@ from phasemill.core import loop, store
 from phasemill.core.session import Options, Session, number_seeds
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.learned import Learn, Marching, MarchJob
-from phasemill.grains.dataset import interval_length, load, medium_of
+from phasemill.grains.datasets.cases import interval_length, load, medium_of
 from phasemill.grains.march import March
 from phasemill.grains.network import Coordinates
 from phasemill.grains.variation import Interval

@@ -22,7 +22,7 @@ from phasemill.core.seeds import branch
 from phasemill.spinodal import metrics
 from phasemill.spinodal.config.data import Medium
 from phasemill.spinodal.config.long import CoarseningJob, EnsembleTruthJob, Evolutions
-from phasemill.spinodal.dataset import coordinate, describe, draw_parameters, solver_medium, space
+from phasemill.spinodal.datasets.mixtures import coordinate, describe, draw_parameters, solver_medium, space
 from phasemill.spinodal.initial import perlin_mixture
 from phasemill.spinodal.physics import free_energy
 from phasemill.spinodal.resume import resumable

@@ -24,12 +24,12 @@ from phasemill.core.provenance import config_hash
 from phasemill.core.session import Options, Place, Session
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.learned import Learn, Recurrent, StepperJob
-from phasemill.grains.dataset import load
+from phasemill.grains.datasets.cases import load
 from phasemill.grains.library import fill
 from phasemill.grains.march import March, cosine
 from phasemill.grains.network import SCALE, State, Stepper, advance
-from phasemill.grains.settle import settle
-from phasemill.grains.train_march import cpu_seconds, interval_of, marches, runs
+from phasemill.grains.train.march import cpu_seconds, interval_of, marches, runs
+from phasemill.grains.train.settle import settle
 from phasemill.grains.variation import Interval
 
 GAMMA = 0.9

@@ -13,11 +13,11 @@ from phasemill.core import loop, store
 from phasemill.core.model_files import load_model
 from phasemill.core.session import Options, Session, number_seeds
 from phasemill.grains.config.cells import Arm, Cells, CellsNetworksJob
-from phasemill.grains.dataset import load
+from phasemill.grains.datasets.cases import load
 from phasemill.grains.march import March
 from phasemill.grains.network import Stepper
-from phasemill.grains.train_march import cpu_by_row, cpu_seconds, interval_of, marches, runs
-from phasemill.grains.train_stepper import fit, taught_place
+from phasemill.grains.train.march import cpu_by_row, cpu_seconds, interval_of, marches, runs
+from phasemill.grains.train.stepper import fit, taught_place
 
 
 def train(job: CellsNetworksJob, data: Path, output: Path, *, start: Path, **options: Unpack[Options]) -> None:

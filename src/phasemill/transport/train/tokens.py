@@ -22,9 +22,9 @@ from phasemill.core import loop, store
 from phasemill.core.model_files import save_model
 from phasemill.core.provenance import Clock, config_hash
 from phasemill.core.seeds import branch
-from phasemill.transport import dataset
 from phasemill.transport.config.learned import Schedule, TokensJob
-from phasemill.transport.model import PhysicsEstimator
+from phasemill.transport.datasets import videos as dataset
+from phasemill.transport.network import PhysicsEstimator
 from phasemill.transport.operator import SpectralLoss
 from phasemill.transport.spectra import FrameSpectra
 from phasemill.transport.tokens import (
@@ -36,7 +36,7 @@ from phasemill.transport.tokens import (
     estimators,
     frame_tokens,
 )
-from phasemill.transport.train import batches
+from phasemill.transport.train.estimator import batches
 
 NOISY_COPIES = 4
 """Draws of the noise per training video, beside the clean one."""

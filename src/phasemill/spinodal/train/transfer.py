@@ -15,9 +15,9 @@ from torch import nn
 
 from phasemill.core.session import Options, number_seeds
 from phasemill.spinodal.config.transfer import STAGES, TARGETS, Transfer, TransferStagesJob
+from phasemill.spinodal.datasets.stages import load_stage
 from phasemill.spinodal.network import ConvGRU
-from phasemill.spinodal.stages_dataset import load_stage
-from phasemill.spinodal.train_many import Task, start, train_all
+from phasemill.spinodal.train.many import Task, start, train_all
 
 
 class Run(NamedTuple):

@@ -16,7 +16,16 @@ from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.spinodal.config.data import Medium, Mixtures, Sequences
 from phasemill.spinodal.config.transfer import STAGES, Stages, StagesJob
-from phasemill.spinodal.dataset import SPLITS, coarsen, coordinate, describe, draw, solver_medium, space, variables
+from phasemill.spinodal.datasets.mixtures import (
+    SPLITS,
+    coarsen,
+    coordinate,
+    describe,
+    draw,
+    solver_medium,
+    space,
+    variables,
+)
 from phasemill.spinodal.solver import Trajectory, integrate
 
 BRANCH = "cahn_hilliard_stages second"

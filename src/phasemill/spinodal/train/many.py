@@ -23,7 +23,7 @@ from phasemill.spinodal.config.transfer import TransferStagesJob
 from phasemill.spinodal.config.variants import VariantsJob
 from phasemill.spinodal.fused import Fused
 from phasemill.spinodal.network import ConvGRU
-from phasemill.spinodal.train import FRAMES, fit, initialise, rollout_errors
+from phasemill.spinodal.train.curriculum import FRAMES, fit, initialise, rollout_errors
 
 
 class Task(NamedTuple):

@@ -11,9 +11,9 @@ import xarray as xr
 from phasemill.core import store
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
-from phasemill.spinodal import dataset
 from phasemill.spinodal.config.data import Medium
 from phasemill.spinodal.config.rollout import LargeJob, Long, ShapesDataJob
+from phasemill.spinodal.datasets import mixtures as dataset
 from phasemill.spinodal.shapes import NAMES, initial_field
 from phasemill.spinodal.solver import Floats, integrate
 

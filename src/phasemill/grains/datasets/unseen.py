@@ -14,7 +14,7 @@ from phasemill.core import store
 from phasemill.core.provenance import Clock
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.unseen import Unseen, UnseenTruthJob
-from phasemill.grains.dataset import (
+from phasemill.grains.datasets.cases import (
     EQUATION,
     GRAIN,
     LONGEST,

@@ -13,9 +13,9 @@ from torch import nn
 from phasemill.core.session import Options, number_seeds
 from phasemill.spinodal.config.learned import Network
 from phasemill.spinodal.config.variants import ARMS, VariantsJob
-from phasemill.spinodal.dataset import coarsen, load
+from phasemill.spinodal.datasets.mixtures import coarsen, load
 from phasemill.spinodal.network import ConvGRU
-from phasemill.spinodal.train_many import Task, start, train_all
+from phasemill.spinodal.train.many import Task, start, train_all
 
 
 def names(seeds: int) -> list[tuple[str, str, int]]:

@@ -23,9 +23,9 @@ from phasemill.core import loop, store
 from phasemill.core.errors import InputError
 from phasemill.core.model_files import load_model, save_model
 from phasemill.core.provenance import Clock, config_hash
-from phasemill.transport import dataset
 from phasemill.transport.config.learned import EstimatorJob, EstimatorTraining
-from phasemill.transport.model import PhysicsEstimator, SafeModel, bounds_penalty, composite_loss
+from phasemill.transport.datasets import videos as dataset
+from phasemill.transport.network import PhysicsEstimator, SafeModel, bounds_penalty, composite_loss
 from phasemill.transport.operator import SpectralLoss
 from phasemill.transport.spectra import FrameSpectra, SafeScheme
 

@@ -13,7 +13,7 @@ from phasemill.core import store
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.grains.config.polycrystal import Polycrystals, PolycrystalTruthJob
-from phasemill.grains.dataset import REFERENCES, coordinate
+from phasemill.grains.datasets.cases import REFERENCES, coordinate
 from phasemill.grains.initial import one_hot, voronoi
 from phasemill.grains.metrics import first_times
 from phasemill.grains.physics import Floats, Medium

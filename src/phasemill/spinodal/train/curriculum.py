@@ -25,15 +25,15 @@ from phasemill.core.provenance import config_hash
 from phasemill.core.session import Options, Session
 from phasemill.spinodal.config.learned import Curriculum, Optimisation, RecurrentJob, Stage
 from phasemill.spinodal.config.variants import FnoJob, UnetJob
-from phasemill.spinodal.dataset import load
+from phasemill.spinodal.datasets.mixtures import load
 from phasemill.spinodal.fno import Fno
 from phasemill.spinodal.fno import stepper as fno_step
 from phasemill.spinodal.fused import Fused
 from phasemill.spinodal.library import load_model
 from phasemill.spinodal.network import ConvGRU, Step, to_raw
+from phasemill.spinodal.train.warm_start import warm_start
 from phasemill.spinodal.unet import Unet
 from phasemill.spinodal.unet import stepper as unet_step
-from phasemill.spinodal.warm_start import warm_start
 
 FRAMES = 49
 """Length of the validation's free roll-out, the paper's, where the data have as many frames."""

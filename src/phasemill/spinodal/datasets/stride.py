@@ -15,7 +15,15 @@ from phasemill.core import store
 from phasemill.core.provenance import Clock
 from phasemill.core.seeds import branch
 from phasemill.spinodal.config.stride import StridesJob
-from phasemill.spinodal.dataset import SPLITS, coarsen, coordinate, describe, draw_parameters, solver_medium, variables
+from phasemill.spinodal.datasets.mixtures import (
+    SPLITS,
+    coarsen,
+    coordinate,
+    describe,
+    draw_parameters,
+    solver_medium,
+    variables,
+)
 from phasemill.spinodal.initial import perlin_mixture
 from phasemill.spinodal.solver import Trajectory, integrate
 

@@ -27,11 +27,11 @@ from phasemill.core.session import Options, Session, number_seeds
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.learned import Marching
 from phasemill.grains.config.transfer import Origin, Stage, StageJob
-from phasemill.grains.dataset import load
+from phasemill.grains.datasets.cases import load
 from phasemill.grains.march import March, rms
 from phasemill.grains.network import Coordinates, Stepper
-from phasemill.grains.train_march import cpu_by_row, interval_of, solve_all
-from phasemill.grains.train_stepper import fit, scored_rollout
+from phasemill.grains.train.march import cpu_by_row, interval_of, solve_all
+from phasemill.grains.train.stepper import fit, scored_rollout
 
 CARRIED: dict[Origin, tuple[bool, bool]] = {
     "scratch": (False, False),

@@ -1,0 +1,1 @@
+"""Trainings, one module for each kind."""
