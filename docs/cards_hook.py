@@ -169,7 +169,8 @@ def _judged(wing: str) -> Iterator[tuple[str, ...]]:
             verdict, paper = claims.judge(book.claim(name), value, run["scale"]), book.claim(name).paper_value
             if not verdict.startswith("not testable"):
                 said = "words" if paper is None else f"{paper:g}"
-                yield f"`{name}`", said, f"{value:.3g}", verdict, path.stem.replace("_", " ")
+                made_by = path.stem.removesuffix("_recorded").replace("_", " ")
+                yield f"`{name.removeprefix(wing)}`", said, f"{value:.3g}", verdict, made_by
 
 
 def _cell(text: str) -> str:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 
 from phasemill.core.blocks import Block, Count, Job, Wing
 from phasemill.core.errors import InputError, unknown
+from phasemill.core.files import parse_yaml
 
 SCALES = ("smoke", "laptop", "paper")
 DEFAULT_SCALE: Literal["laptop"] = "laptop"
@@ -142,7 +143,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     shipped = [folder / f"{name}.yaml" for name in ("config", *WINGS)]
     joined: dict[str, Any] = {}
     for file in [*(file for file in shipped if file.is_file() and file != path), path]:
-        _update(joined, _keys(file))
+        _update(joined, read_keys(file))
     return joined
 
 
@@ -154,10 +155,10 @@ def _update(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
             tree[key] = value
 
 
-def _keys(path: Path) -> dict[str, Any]:
-    """The keys of one file; an empty one has none."""
+def read_keys(path: Path) -> dict[str, Any]:
+    """The keys of one file; an empty one has none, and a key that is given twice is an error, as `read_yaml` says."""
     try:
-        content = yaml.safe_load(path.read_text()) or {}
+        content = parse_yaml(path.read_text()) or {}
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); name one with --configfile") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -169,7 +170,7 @@ def _keys(path: Path) -> dict[str, Any]:
 
 def read_site(path: Path) -> dict[str, Any]:
     """The settings of a site: the key `slurm` alone, so that results never depend on this file."""
-    content = _keys(path) if path.exists() else {}
+    content = read_keys(path) if path.exists() else {}
     if strange := [key for key in content if key != "slurm"]:
         raise InputError(f"{path}: {unknown(str(strange[0]), ['slurm'])} (others belong into config/config.yaml)")
     return content

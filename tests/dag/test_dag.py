@@ -64,7 +64,15 @@ def test_every_target_through_the_slurm_profile(clone, target):
 
 def test_a_shorter_run_makes_what_it_needs_alone(clone):
     counts = jobs(dry_run(clone, "all", "--config", "run=transport_map"))
-    assert set(counts) == {"transport_map_simulate", "transport_map_evaluate", "draw", "page", "index", "all"}
+    assert set(counts) == {
+        "transport_map_simulate",
+        "transport_map_evaluate",
+        "draw",
+        "page",
+        "summary",
+        "index",
+        "all",
+    }
 
 
 def test_the_dag_needs_no_heavy_packages(clone, tmp_path_factory):

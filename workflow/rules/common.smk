@@ -24,6 +24,10 @@ for wing in settings.WINGS:
 
 
 try:
+    for name in workflow.configfiles:
+        settings.read_keys(
+            Path(name)
+        )  # Snakemake would let a key that is given twice pass
     CONFIG = settings.load({**settings.read_site(Path("config/site.yaml")), **config})
 except InputError as error:
     raise WorkflowError(str(error)) from None

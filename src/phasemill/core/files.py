@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from phasemill.core.errors import InputError
 
 
@@ -52,6 +54,27 @@ def read_json(path: Path | str) -> Any:
         raise InputError(f"{path} does not exist") from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON ({error}); remake it") from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Plain data alone, and a key that is given twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' is given twice", key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
+
+
+def parse_yaml(text: str) -> Any:
+    """The content of a YAML text: plain data alone, never objects.
+
+    Raises yaml.YAMLError, RecursionError for one that is nested too deep.
+    """
+    return yaml.load(text, _StrictLoader)
 
 
 def canonical_json(content: Any) -> str:
