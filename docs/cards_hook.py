@@ -3,6 +3,7 @@
     <!-- include PATH -->      a file of the repository, as it is
     <!-- models -->            a card for each model file of the package, from what stands inside it
     <!-- recorded WING -->     the claims that recorded runs of a wing could test, with their verdicts
+    <!-- speeds -->            what `make bench` has measured
 
 Each stands on a line of its own.
 """
@@ -20,6 +21,7 @@ from safetensors import safe_open
 
 from phasemill.core.model_files import read_card
 from phasemill.report import claims
+from phasemill.report.performance import comparisons
 from phasemill.spinodal.library import VARIANTS
 
 ROOT = Path(__file__).parents[1]
@@ -72,8 +74,10 @@ KINDS: dict[str, dict[str, str]] = {
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by mkdocs with the text of each page."""
-    fill: dict[str, Callable[[str], str]] = {"include": include, "models": models, "recorded": recorded}
-    return re.sub(r"<!-- (include|models|recorded) ?(\S*) -->", lambda found: fill[found[1]](found[2]), markdown)
+    fill: dict[str, Callable[[str], str]] = {
+        "include": include, "models": models, "recorded": recorded, "speeds": speeds,
+    }  # fmt: skip
+    return re.sub(r"<!-- (include|models|recorded|speeds) ?(\S*) -->", lambda found: fill[found[1]](found[2]), markdown)
 
 
 def include(path: str) -> str:
@@ -159,6 +163,19 @@ def recorded(wing: str) -> str:
     """A row for each claim that a recorded run could test."""
     lines = ["| claim | the paper | recorded | verdict | run |", "|---|---|---|---|---|"]
     return "\n".join(lines + ["| " + " | ".join(map(_cell, row)) + " |" for row in _judged(wing)])
+
+
+def speeds(_: str = "") -> str:
+    """Ratios to peers, the largest first, and fractions of the machine's limits."""
+    path = RECORDED / "performance.json"
+    content = json.loads(path.read_text())
+    machine, lines = content["machine"], ["| ours | peer | times faster |", "|---|---|---|"]
+    for key, entry in sorted(comparisons(path).items(), key=lambda item: -item[1]["ratio"]):
+        lines.append("| {} | {} | {:.3g} |".format(*key.split(" against "), entry["ratio"]))
+    lines += ["", "| ours | of what the core can do | limit |", "|---|---|---|"]
+    lines += [f"| {key} | {100 * one['fraction']:.0f} % | {one['limit']} |" for key, one in content["limits"].items()]
+    where = f"One core of {machine['processor']}, {machine['measured'][:10]}, commit `{machine['git_commit'][:10]}`."
+    return "\n".join([where, "", *lines])
 
 
 def _judged(wing: str) -> Iterator[tuple[str, ...]]:

@@ -103,10 +103,12 @@ def test_recorded_claims_are_those_of_the_records_with_their_verdicts() -> None:
 
 
 def test_pages_with_marks_are_filled() -> None:
-    marked = [path for path in DOCS.rglob("*.md") if re.search(r"<!-- (include|models|recorded)", path.read_text())]
-    assert {path.name for path in marked} == {"data.md", "models.md", "papers.md", "references.md"}
+    marked = [
+        path for path in DOCS.rglob("*.md") if re.search(r"<!-- (include|models|recorded|speeds)", path.read_text())
+    ]
+    assert {path.name for path in marked} == {"data.md", "models.md", "papers.md", "references.md", "speed.md"}
     for path in marked:
-        assert not re.search(r"<!-- (include|models|recorded)", page(str(path.relative_to(DOCS))))
+        assert not re.search(r"<!-- (include|models|recorded|speeds)", page(str(path.relative_to(DOCS))))
     assert "cff-version" in page("references.md")
 
 

@@ -46,7 +46,7 @@ def test_the_page_shows_what_was_measured(tmp_path):
 
 
 def test_the_benchmark_file_of_the_project_is_one():
-    assert comparisons(ROOT / "results" / "performance.json")
+    assert comparisons(ROOT / "results" / "recorded" / "performance.json")
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", '{"machine": {}}', "no comparison"])
