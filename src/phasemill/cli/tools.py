@@ -37,7 +37,8 @@ def recover(
     sim: Annotated[int | None, typer.Option(help="Simulation number, for a .zarr with several.")] = None,
     variable: Annotated[str | None, typer.Option(help="Array name, for a .zarr or .npz with several.")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder; default: FILE[_sim][_variable]_recovery in this folder.")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder; default: FILE[_sim][_variable]_recovery in this folder."),
     ] = None,
     threads: Threads = 1,
 ) -> None:

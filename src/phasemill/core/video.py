@@ -57,6 +57,18 @@ class Video:
         """Fingerprint of the frames."""
         return hashlib.sha256(np.ascontiguousarray(self.frames).data).hexdigest()
 
+    def scales(self, dx: float | None, dt: float | None, prefix: str = "") -> tuple[float, float]:
+        """Size of a pixel and time between two frames: as given, or else as the file says.
+
+        Raises InputError if neither says it; options are named with the prefix.
+        """
+        found = (dx if dx is not None else self.dx, dt if dt is not None else self.interval)
+        names = (("dx", "the size of a pixel"), ("dt", "the time between two frames"))
+        for (option, what), value in zip(names, found, strict=True):
+            if value is None:
+                raise InputError(f"{self.name} does not say {what}: give {prefix}{option}")
+        return float(found[0] or 0), float(found[1] or 0)
+
     @property
     def quantum(self) -> float:
         """Standard deviation of the rounding to whole pixel values; 0 for floating-point files."""
@@ -112,7 +124,7 @@ def read_video(
     )
     frames = _upright(raw, path) if suffix in (*STACKS, *FILMS) else raw
     bits = {"f": None, "b": 1, "u": 8 * raw.dtype.itemsize}[raw.dtype.kind] if suffix not in FILMS else 8
-    frames = _check(np.asarray(frames, dtype=np.float64), path)
+    frames = check_frames(np.asarray(frames, dtype=np.float64), path)
     if bits is None:
         if values is not None:
             raise InputError(f"--values is for integer pixels, but {path} holds {raw.dtype}: scale the array yourself")
@@ -138,7 +150,7 @@ def _zarr(path: Path, sim: int | None, variable: str | None) -> tuple[NDArray[An
     array = one_simulation(dataset[name], path, sim)
     if extra := set(array.dims) - {"time", "x", "y"}:
         raise InputError(f"{path}: {name} has the further axes {', '.join(map(str, extra))}: store one video alone")
-    facts: dict[str, Any] = {"interval": _interval(array, path), "dx": _spacing(array, "x", path)}
+    facts: dict[str, Any] = {"interval": interval_of(array, path), "dx": spacing_of(array, "x", path)}
     known = {str(name): float(c) for name, c in array.coords.items() if c.ndim == 0 and c.dtype.kind == "f"}
     truth = {name: value for name, value in known.items() if np.isfinite(value)}
     if "save_every" in dataset.attrs and "subdivisions" in dataset:
@@ -158,16 +170,16 @@ def _affordable(path: Path, shape: tuple[int, ...]) -> None:
         raise InputError(f"{path} holds {size} values, more than fit into memory: cut out a part of each frame")
 
 
-def _interval(array: Any, path: Path) -> float | None:
+def interval_of(array: Any, path: Path) -> float | None:
     """Time between frames: a coordinate `interval` of the simulation, else the time axis, unless it counts frames."""
     if "interval" in array.coords and array.interval.ndim == 0:
         return float(array.interval)
-    spacing = _spacing(array, "time", path)
+    spacing = spacing_of(array, "time", path)
     counts = "time" in array.coords and array.time.dtype.kind in "iu" and spacing == 1
     return None if counts else spacing
 
 
-def _spacing(array: Any, axis: str, path: Path) -> float | None:
+def spacing_of(array: Any, axis: str, path: Path) -> float | None:
     if axis not in array.coords or array.sizes[axis] < 2:
         return None
     steps = np.diff(np.asarray(array[axis].values, dtype=float))
@@ -200,7 +212,7 @@ def _upright(frames: NDArray[Any], path: Path) -> NDArray[Any]:
     return frames[:, ::-1].transpose(0, 2, 1)
 
 
-def _check(frames: Floats, path: Path) -> Floats:
+def check_frames(frames: Floats, path: Path) -> Floats:
     """Refuse what is no video of an evolving field."""
     if frames.ndim != 3:
         raise InputError(f"{path} holds an array of shape {frames.shape}: give one video as (time, x, y)")

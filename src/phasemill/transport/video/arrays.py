@@ -52,14 +52,10 @@ def recover(
     True
     """
     found = _video(video)
-    for name, given, known in (("dx", dx, found.dx), ("dt", dt, found.interval)):
-        if given is None and known is None:
-            what = "the size of a pixel" if name == "dx" else "the time between two frames"
-            raise InputError(f"the array does not say {what}: give {name}")
+    dx, interval = found.scales(dx, dt)
     result, _ = recover_video(
-        found, dx=float(found.dx if dx is None else dx), interval=float(found.interval if dt is None else dt),  # type: ignore[arg-type]  # checked above
-        physics=physics, direction=direction, boundary=boundary, intensity=intensity,
-    )  # fmt: skip
+        found, dx=dx, interval=interval, physics=physics, direction=direction, boundary=boundary, intensity=intensity
+    )
     return result
 
 
@@ -76,12 +72,12 @@ def _video(array: Any) -> Video:
         array = array.transpose(*AXES)
         coords = {str(key): one for key, one in array.coords.items() if one.ndim == 0 and one.dtype.kind == "f"}
         facts = {
-            "dx": reading._spacing(array, "x", Path(name)),
-            "interval": reading._interval(array, Path(name)),
+            "dx": reading.spacing_of(array, "x", Path(name)),
+            "interval": reading.interval_of(array, Path(name)),
             "truth": {key: float(one) for key, one in coords.items() if np.isfinite(one)},
         }
     raw = np.asarray(array[: MAX_FRAMES + 1]) if np.ndim(array) else np.atleast_1d(array)
     if raw.dtype.kind != "f":
         raise InputError(f"{name} holds {raw.dtype} values: convert it to floating-point numbers in units of the field")
-    frames = reading._check(np.asarray(raw[:MAX_FRAMES], np.float64), Path(name))
+    frames = reading.check_frames(np.asarray(raw[:MAX_FRAMES], np.float64), Path(name))
     return Video(frames, name, longer=len(raw) > MAX_FRAMES, **facts)

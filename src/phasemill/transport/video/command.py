@@ -51,14 +51,11 @@ def recover_file(
     Raises InputError, before anything is written, for what cannot be used or leads to no finite numbers.
     """
     clock = Clock()
-    for option, given, known in (("--dx", dx, video.dx), ("--dt", interval, video.interval)):
-        if given is None and known is None:
-            what = "the size of a pixel" if option == "--dx" else "the time between two frames"
-            raise InputError(f"{video.name} does not say {what}: give {option}")
+    dx, interval = video.scales(dx, interval, "--")
     source = {"sha256": video.sha256, "values": list(video.levels) if video.levels else None}
     spec: dict[str, Any] = {
-        "dx": dx if dx is not None else video.dx,
-        "interval": interval if interval is not None else video.interval,
+        "dx": dx,
+        "interval": interval,
         "physics": physics,
         "direction": direction,
         "boundary": boundary,
