@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 import phasemill
 from phasemill import config
 from phasemill.cli import pipeline, tools
+from phasemill.cli.options import app
 from phasemill.core.blocks import Range
 from phasemill.report import claims
 
@@ -63,7 +64,7 @@ def command_line() -> str:
     page = ["# Command line", "", "`phasemill VERB --help` prints the same.", ""]
     for module in (tools, pipeline):
         page += [f"## {_first_sentence(module.__doc__)}", ""]
-        for command in pipeline.app.registered_commands:
+        for command in app.registered_commands:
             if command.callback is not None and command.callback.__module__ == module.__name__:
                 name = command.name or command.callback.__name__.replace("_", "-")
                 page += ["### " + sections[f"phasemill {name}"].replace("**Options**:\n\n\n", "").strip(), ""]

@@ -103,12 +103,18 @@ class LogHandler(LogHandlerBase):
         elif event == LogEvent.JOB_INFO and self._counts:
             if self._progress is None:
                 self._begin(record)
-            self._progress.start(record.jobid, record.rule_name, now)
+            self._progress.start(record.jobid, record.rule_name, now, record.threads)
+        elif event == LogEvent.JOB_ERROR and self._progress:
+            self._progress.fail(record.jobid)
         elif event == LogEvent.JOB_FINISHED and self._progress:
-            rule, took = self._progress.finish(record.job_id, now)
-            if self._live is None and (now - self._printed > EVERY or self._progress.done == self._progress.total):
+            ended = self._progress.finish(record.job_id, now)
+            if (
+                ended
+                and self._live is None
+                and (now - self._printed > EVERY or self._progress.done == self._progress.total)
+            ):
                 self._printed = now
-                self._print(f"{self._summary(now)}; {rule} took {clock(took)}")
+                self._print(f"{self._summary(now)}; {ended[0]} took {clock(ended[1])}")
 
     def _begin(self, record: Any) -> None:
         """The first job tells the scale, and so how long all of them take."""
@@ -195,12 +201,7 @@ class LogHandler(LogHandlerBase):
 
 
 def clock(seconds: float) -> str:
-    """A time in two units: 42 s, 3 min 20 s, 1 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 10:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(round(whole / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    """A time in whole seconds at least: 42 s, 13 min, 1.5 h."""
+    from phasemill.core.durations import duration
+
+    return duration(round(seconds), gap=" ")

@@ -39,20 +39,31 @@ class Progress:
         self._needs = {rule: set(needs.get(rule, ())) for rule in counts}
         self._seconds = {rule: seconds(rule) for rule in counts}
         self._running: dict[int, tuple[str, float]] = {}
+        self.threads: dict[str, int] = {}  # of the rules of which a job has started
         self._spent = self._planned = 0.0  # of the finished jobs
         self.done = 0
         self._lock = RLock()
 
-    def start(self, job: int, rule: str, now: float) -> None:
+    def start(self, job: int, rule: str, now: float, threads: int = 1) -> None:
         """A job starts (again, after a failure)."""
         with self._lock:
+            self.threads[rule] = threads
             if job not in self._running and self._waiting.get(rule):
                 self._waiting[rule] -= 1
             self._running[job] = (rule, now)
 
-    def finish(self, job: int, now: float) -> tuple[str, float]:
-        """A job is done; its rule and how long it took."""
+    def fail(self, job: int) -> None:
+        """A job has failed: it waits again, for a retry or for the next run."""
         with self._lock:
+            rule, _ = self._running.pop(job, ("", 0.0))
+            if rule in self._waiting:
+                self._waiting[rule] += 1
+
+    def finish(self, job: int, now: float) -> tuple[str, float] | None:
+        """A job is done; its rule and how long it took, or None where it was not known to run."""
+        with self._lock:
+            if job not in self._running:
+                return None
             rule, began = self._running.pop(job)
             self.done += 1
             planned = self._seconds.get(rule) or 0.0
@@ -80,17 +91,18 @@ class Progress:
             return Left(None, None, False)
         with self._lock:
             pace, running, waiting = self.pace(now), self.running(now), dict(self._waiting)
+            threads = dict.fromkeys(waiting, 1) | self.threads
         names = {rule: [(rule, number) for number in range(count)] for rule, count in waiting.items()}
         tasks, elapsed = {}, 0.0
         for number, (rule, age) in enumerate(running, start=1):
             planned = self._seconds.get(rule) or 0.0
             elapsed += min(age / pace, planned)
-            tasks[rule, -number] = Task(max(0.0, pace * planned - age), priority=1)
+            tasks[rule, -number] = Task(max(0.0, pace * planned - age), threads[rule], priority=1)
             names.setdefault(rule, []).append((rule, -number))
         for rule, count in waiting.items():
             needs = [name for before in self._needs.get(rule, ()) for name in names.get(before, ())]
             for number in range(count):
-                tasks[rule, number] = Task(pace * (self._seconds[rule] or 0.0), needs=needs)
+                tasks[rule, number] = Task(pace * (self._seconds[rule] or 0.0), threads[rule], needs)
         rest = sum(task.seconds for task in tasks.values()) / pace
         done = self._planned + elapsed
         known = all(self._seconds.get(rule) is not None for rule, _ in tasks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from tests.conftest import ROOT
 LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "object": "data"}
 LOOSE = ("canonical", "prev", "next", "alternate")
 """Links of a page's head that no browser fetches."""
+PROSE = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "data" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 class Parts(HTMLParser):
@@ -124,3 +126,12 @@ def test_links_of_the_readme_into_the_manual_lead_somewhere() -> None:
         lines = (ROOT / path).read_text().splitlines()
         slugs = {re.sub(r"[^\w]+", "-", line.lstrip("# ").lower()).strip("-") for line in lines if line.startswith("#")}
         assert not heading or heading in slugs, (path, heading)
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_python_names_and_benchmarks_that_a_page_mentions_exist(page: Path) -> None:
+    """Names are `phasemill.a.b` in backticks; benchmarks follow the word."""
+    lines = page.read_text()
+    for name in re.findall(r"`[^`\n]*?(?<![\w./-])(phasemill(?:\.[A-Za-z_]\w*)+)", lines):
+        pkgutil.resolve_name(name)  # raises AttributeError or ImportError
+    assert set(re.findall(r"\bbenchmark\s+`(\w+)`", lines)) <= set(config.BENCHMARKS)

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,8 @@ from safetensors.numpy import load_file
 from phasemill.core.files import canonical_json, read_json
 from tests.conftest import SNAKEMAKE, snakemake
 
-CLOCK = re.compile(r"second|cpu|minute|cost|time|speed|overhead|provenance|path", re.IGNORECASE)
-"""Keys and columns that a clock has measured, or that name a place: they differ between two equal runs."""
+CLOCK = re.compile(r"seconds|cpu|costs|pinns\.poisson\.overhead")
+"""Keys, columns and claims that a clock has measured, as whole words: they differ between two equal runs."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Kill:
-    """What was killed, at which event and how many seconds after it; whether the run still lived."""
+    """What was killed, at which event and how many seconds after it; whether the run, and its stage, still went on."""
 
     rule: str
     event: str
     delay: float
     landed: bool
+    unfinished: bool
 
     def __str__(self) -> str:
-        return f"{self.rule}: {self.delay:.3f} s after {self.event}{'' if self.landed else ' (too late)'}"
+        late = "" if self.unfinished else " (stage finished)" if self.landed else " (too late)"
+        return f"{self.rule}: {self.delay:.3f} s after {self.event}{late}"
 
 
 class Chain:
@@ -73,8 +76,17 @@ class Chain:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        unfinished = self.unfinished(job)
         snakemake(self.folder, "--unlock", *self.words)
-        return Kill(job.rule, event, delay, landed)
+        return Kill(job.rule, event, delay, landed, unfinished)
+
+    def unfinished(self, job: Job) -> bool:
+        """Whether an output is missing, or Snakemake's mark that the job which makes it has not ended is there."""
+        marks = self.folder / ".snakemake/incomplete"
+        return any(
+            not (self.folder / output).exists() or (marks / urlsafe_b64encode(output.encode()).decode()).exists()
+            for output in job.outputs
+        )
 
     def start(self) -> subprocess.Popen[bytes]:
         """Snakemake in a process group of its own, which its jobs join."""
@@ -127,8 +139,9 @@ class Chain:
         snakemake(self.folder, *self.words)
 
     def digests(self, folder: Path) -> dict[str, Any]:
-        """What all outputs but the summary page hold, apart from what a clock has measured."""
-        outputs = [output for job in self.jobs for output in job.outputs if not output.endswith((".html", ".zarr"))]
+        """What all outputs hold, apart from what a clock has measured and from the summary, which is of all benchmarks."""
+        shared = [job for job in self.jobs if job.rule not in ("summary", "index")]
+        outputs = [output for job in shared for output in job.outputs if not output.endswith((".html", ".zarr"))]
         return {output: digest(folder / output) for output in outputs if "provenance" not in output}
 
 
@@ -142,7 +155,7 @@ def digest(path: Path) -> str:
         content = timeless(read_json(path))
     elif path.suffix == ".csv":
         with path.open() as stream:
-            content = [timeless(dict(row)) for row in csv.DictReader(stream)]
+            content = [timeless(row) for row in csv.DictReader(stream) if not CLOCK.fullmatch(row.get("claim", ""))]
     elif path.suffix == ".safetensors":
         content = {name: hashlib.sha256(values.tobytes()).hexdigest() for name, values in load_file(path).items()}
     else:
@@ -153,5 +166,5 @@ def digest(path: Path) -> str:
 def timeless(content: Any) -> Any:
     """JSON without what a clock has measured."""
     if isinstance(content, dict):
-        return {key: timeless(value) for key, value in content.items() if not CLOCK.search(key)}
+        return {key: timeless(value) for key, value in content.items() if not CLOCK.fullmatch(key)}
     return [timeless(value) for value in content] if isinstance(content, list) else content

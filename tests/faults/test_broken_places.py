@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -121,9 +123,11 @@ import numpy as np
 import xarray as xr
 from phasemill.core import store
 coords = xr.Dataset(coords={"sim": [0], "x": np.arange(4), "y": np.arange(4)})
-for number in range(12):
-    with store.create("out/x.zarr", coords, {"u": store.Variable(("sim", "x", "y"), "1", "u")}, {"title": "t"}) as writer:
-        writer.write(0, u=np.full((4, 4), 7.0))
+variables = {"u": store.Variable(("sim", "x", "y"), "1", "u")}
+value, count = float(sys.argv[1]), int(sys.argv[2])
+for number in range(count):
+    with store.create("out/x.zarr", coords, variables, {"value": value}) as writer:
+        writer.write(0, u=np.full((4, 4), value))
 """
 
 
@@ -142,9 +146,36 @@ def at_once(place: Path, *commands: list[str]) -> list[tuple[int, str]]:
 
 def test_writers_of_one_store_replace_each_other_whole(place):
     (place / "out").mkdir()
-    assert [code for code, _ in at_once(place, *[["-c", WRITING]] * 3)] == [0, 0, 0]
-    assert float(store.open_dataset(place / "out/x.zarr").u.mean()) == 7.0
+    writers = [["-c", WRITING, str(value), "12"] for value in (7, 8, 9)]
+    assert [code for code, _ in at_once(place, *writers)] == [0, 0, 0]
+    left = store.open_dataset(place / "out/x.zarr")
+    assert left.attrs["value"] in (7, 8, 9)
+    assert float(left.u.mean()) == left.attrs["value"]
     assert sorted(path.name for path in (place / "out").iterdir()) == ["x.json", "x.zarr"]
+
+
+def test_a_store_and_its_manifest_are_of_one_writer(tmp_path, monkeypatch):
+    """A second writer comes while the first one is between its store and its manifest, and has to wait."""
+    path, real, second = tmp_path / "out/x.zarr", os.replace, []
+
+    def replace(source: Path, target: Path) -> None:
+        if target == store.manifest_path(path) and not second:
+            second.append(subprocess.Popen([sys.executable, "-c", WRITING, "2", "1"], cwd=tmp_path))
+            deadline = time.monotonic() + 30
+            while not list(path.parent.glob(f".x.zarr.json.*{second[0].pid}.partial")):  # ready to be renamed
+                assert second[0].poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+            with suppress(subprocess.TimeoutExpired):
+                second[0].wait(2)
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    coords = xr.Dataset(coords={"sim": [0], "x": np.arange(4)})
+    with store.create(path, coords, {"u": store.Variable(("sim", "x"), "1", "u")}, {"value": 1.0}) as writer:
+        writer.write(0, u=np.ones(4))
+    assert second[0].wait(30) == 0
+    assert store.open_dataset(path).attrs["value"] == 2.0
 
 
 def test_a_writer_that_is_overtaken_at_the_last_moment_replaces_the_other(tmp_path, monkeypatch):

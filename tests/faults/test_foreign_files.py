@@ -21,6 +21,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from phasemill.core import store
+from phasemill.core.errors import InputError
+from phasemill.core.model_files import read_card
 from tests.faults.conftest import DATA, GRAINS, spec
 
 
@@ -250,6 +252,15 @@ def test_a_damaged_data_set_is_named_with_its_remedy(run, command, monkeypatch, 
     one_sentence(code, said, DATA)
     assert f"remake it with: snakemake -c all --force -- {DATA}" in said
     assert not list(run.glob("out*"))
+
+
+@pytest.mark.parametrize(
+    "card", ["[]", '[["kind", "march"]]', "7", "[" * 100000], ids=["list", "pairs", "number", "nest"]
+)
+def test_a_model_whose_card_is_no_mapping_is_refused(tmp_path, card):
+    save_file({"weight": np.ones(3, np.float32)}, tmp_path / "m.safetensors", {"card": card})
+    with pytest.raises(InputError, match=r"m\.safetensors is not a model file of phasemill \(\w+\); remake it"):
+        read_card(tmp_path / "m.safetensors")
 
 
 def trap_in_checkpoint(path: Path) -> None:

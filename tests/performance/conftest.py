@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,8 @@ import numpy as np
 import pytest
 
 from phasemill.core.files import read_json, write_json
-from phasemill.core.machine import bandwidth, multiply_adds
+from phasemill.core.limits import processor
+from phasemill.core.machine import bandwidth, best, multiply_adds
 from phasemill.core.provenance import git_state, versions
 
 Compare = Callable[[str, Callable[[], object], Callable[[], object], int], float]
@@ -42,8 +42,9 @@ def path(pytestconfig: pytest.Config, one_core: None) -> Path:
     path = pytestconfig.rootpath / "results" / "performance.json"
     commit, dirty = git_state()
     peers = {name: importlib.metadata.version(name) for name in PEERS if _installed(name)}
+    path.unlink(missing_ok=True)  # one machine, one commit: no entry of an older run stays
     _write(path, "machine", {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_commit": commit,
@@ -93,8 +94,9 @@ def compare(keep: Keep) -> Compare:
 def limit(keep: Keep) -> Callable[..., float]:
     """limit(key, run, count=, operations=, moved=, working_set=, dtype=): the fraction of the core's limit.
 
-    Each of `count` units of `run` takes `operations` multiply-adds and moves `moved` bytes, out of a working set of so
-    many; no run is faster than the longer of the two. CPU time, the least of 20 runs.
+    Each of `count` units of `run` takes `operations` and moves `moved` bytes, out of a working set of so many; the limit
+    is the longer of the two, if each operation (also an addition, a minimum) takes the place of a multiply-add. CPU
+    time, the least of 20 runs.
     """
 
     def measure(
@@ -111,8 +113,7 @@ def limit(keep: Keep) -> Callable[..., float]:
             "arithmetic": 1e9 * operations / multiply_adds(dtype),
             "memory": 1e9 * moved / bandwidth(working_set, dtype),
         }
-        run()
-        taken = 1e6 * min(_milliseconds(run) for _ in range(20)) / count
+        taken = 1e9 * best(run, 20) / count
         bound = max(bounds, key=lambda name: bounds[name])
         fraction = bounds[bound] / taken
         keep(
@@ -142,10 +143,3 @@ def _milliseconds(function: Callable[[], object]) -> float:
 
 def _installed(name: str) -> bool:
     return any(importlib.metadata.distributions(name=name))
-
-
-def _processor() -> str:
-    """Its name where Linux tells it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

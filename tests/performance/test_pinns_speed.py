@@ -62,8 +62,8 @@ def nested(problem: Protocol, term: Term, theta: torch.Tensor) -> Callable[[], A
     return run
 
 
-@pytest.mark.parametrize("name", SIZES)
-def test_equation_against_nested_differentiation(name: str, compare: Any) -> None:
+@pytest.mark.parametrize(("name", "at_least"), [("burgers", 3), ("poisson", 3), ("allen_cahn", 1.5)])
+def test_equation_against_nested_differentiation(name: str, at_least: float, compare: Any) -> None:
     problem = protocol(name)
     term = problem.terms(np.random.default_rng(0))["pde"]
     theta = torch.tensor(problem.network.initial(np.random.default_rng(1)), dtype=torch.float32)
@@ -72,12 +72,8 @@ def test_equation_against_nested_differentiation(name: str, compare: Any) -> Non
     wanted, slope = peer()
     assert loss == pytest.approx(wanted, rel=1e-4)
     assert float((gradient - slope).norm()) < 1e-4 * float(slope.norm())
-    compare(
-        f"pinns loss and gradient, {name} against nested differentiation in torch",
-        lambda: term.value_and_gradient(theta),
-        peer,
-        60,
-    )
+    key = f"pinns loss and gradient, {name} against nested differentiation in torch"
+    assert compare(key, lambda: term.value_and_gradient(theta), peer, 60) >= at_least
 
 
 def test_burgers_against_deepxde(compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,4 +107,5 @@ def test_burgers_against_deepxde(compare: Any, monkeypatch: pytest.MonkeyPatch) 
     def peer() -> None:
         model._train_step(points, None, None)
 
-    compare(f"pinns epoch of Adam, burgers against DeepXDE {deepxde.__version__}", ours, peer, 40)
+    key = f"pinns epoch of Adam, burgers against DeepXDE {deepxde.__version__}"
+    assert compare(key, ours, peer, 40) >= 3

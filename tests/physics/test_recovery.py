@@ -243,7 +243,7 @@ def test_noise_alone_shows_nothing() -> None:
 
 def test_a_direction_that_is_not_so_is_said() -> None:
     result = recover(noisy(window(), 0.01), direction="sharpening")
-    assert "--direction is sharpening, but the field smooths" in result.verdict
+    assert "direction is sharpening, but the field smooths" in result.verdict
 
 
 def test_frames_far_apart() -> None:
@@ -263,10 +263,10 @@ def test_clipped_pixels_are_mentioned() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"dx": -1.0}, "--dx is -1: give a positive number"),
-        ({"interval": 0.0}, "--dt is 0: give a positive number"),
-        ({"boundary": "periodic", "physics": "fisher"}, "--boundary periodic is for --physics heat"),
-        ({"intensity": "gamma", "physics": "fisher"}, "--intensity gamma is for --physics heat"),
+        ({"dx": -1.0}, "^dx is -1: give a positive number"),
+        ({"interval": 0.0}, "^dt is 0: give a positive number"),
+        ({"boundary": "periodic", "physics": "fisher"}, "boundary periodic is for physics heat"),
+        ({"intensity": "gamma", "physics": "fisher"}, "intensity gamma is for physics heat"),
         ({"intensity": "gamma", "boundary": "neumann"}, "use crop with gamma"),
         ({"intensity": "gamma"}, "values that are not negative"),
     ],
@@ -274,6 +274,11 @@ def test_clipped_pixels_are_mentioned() -> None:
 def test_what_cannot_be_used_is_said(options: dict[str, object], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         recover(window() - 1, **options)  # type: ignore[arg-type]
+
+
+def test_messages_suit_python_as_well() -> None:
+    notes = recover(noisy(window(), 0.01), intensity="affine").notes
+    assert "so intensity affine changes nothing" in " ".join(notes)
 
 
 def coloured(kind: str, seed: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -394,4 +399,4 @@ def test_values_that_cannot_be_the_field_are_mentioned() -> None:
     frames, interval, _ = reacting("allen_cahn")
     for pixels, mentioned in ((frames, False), ((frames + 1) / 2, True), (3 * frames, True)):
         result = recover_video(Video(noisy(pixels, 0.01), "x"), dx=1.0, interval=interval, physics="allen_cahn")[0]
-        assert any("--values" in note for note in result.notes) == mentioned
+        assert any("field values black and white" in note for note in result.notes) == mentioned

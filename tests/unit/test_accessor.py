@@ -11,6 +11,7 @@ from dask.callbacks import Callback
 import phasemill
 from phasemill import InputError
 from phasemill.core.metrics import interface_displacement
+from phasemill.grains.evaluate.polycrystal import _mean_radius
 from phasemill.spinodal.metrics import structure_factor
 from tests import stores
 
@@ -164,6 +165,61 @@ def test_a_moved_interface_is_displaced_by_as_much(made):
     assert float(ds.phasemill.interface_displacement(ds[["moved"]].rename(moved="u"))) == pytest.approx(1.0, rel=0.02)
 
 
+def wall(shift=0.0):
+    """A flat front across x between walls, 16 cells of 0.5, and the same moved."""
+    x = np.arange(16) * 0.5 + 0.25
+    front = 0.5 - 0.5 * np.tanh((x - 4 - shift) / 1.2)
+    phi = xr.DataArray(np.tile(front[:, None], (1, 4)), dims=("x", "y"), coords={"x": x, "y": x[:4]}, name="phi")
+    return phi.to_dataset()
+
+
+@pytest.mark.parametrize("boundary", ["noflux", "neumann"])
+def test_an_interface_between_walls_is_displaced_by_as_much(boundary):
+    ds = wall().assign_attrs(boundary=boundary)
+    assert float(ds.phasemill.interface_displacement(wall(0.25))) == pytest.approx(0.25, rel=0.05)
+    periodic = ds.assign_attrs(boundary="periodic").phasemill.interface_displacement(wall(0.25))
+    assert float(periodic) < 0.15  # the jump across the face counts as a second, sharper interface
+
+
+def test_walls_of_one_simulation_are_not_those_of_another():
+    ds = xr.concat([wall(), wall()], "sim").assign_coords(
+        boundary=("sim", np.array([0, 1], np.int8), {"flag_values": [0, 1], "flag_meanings": "periodic neumann"})
+    )
+    found = ds.phasemill.interface_displacement(xr.concat([wall(0.25), wall(0.25)], "sim"))
+    assert float(found[0]) < 0.15
+    assert float(found[1]) == pytest.approx(0.25, rel=0.05)
+
+
+def test_between_walls_there_is_no_structure_factor(made):
+    for ds in (opened(made, "evolved"), wall().assign_attrs(boundary="neumann")):
+        with pytest.raises(InputError, match="needs a periodic box, and this one has walls"):
+            ds.phasemill.structure_factor()
+
+
+def test_nan_inside_a_frame_is_no_end_of_the_grid():
+    ds = wall().assign_attrs(boundary="periodic")
+    filled = ds.pad(x=(0, 3), y=(0, 2)).assign_coords(x=np.arange(19) * 0.5 + 0.25, y=np.arange(6) * 0.5 + 0.25)
+    same = {"equation": "d phi/dt = kappa lap phi"}
+    energy = ds.assign_attrs(same).phasemill.energy()
+    assert float(filled.assign_attrs(same).phasemill.energy()) == float(energy)
+    for lost in ((-1, 1), (3, -1), (-1, 0), (0, 0)):
+        harmed = ds.phi.values.copy()
+        harmed[lost] = np.nan
+        assert np.isnan(ds.assign(phi=ds.phi.copy(data=harmed)).assign_attrs(same).phasemill.energy())
+    assert np.isnan((ds * np.nan).assign_attrs(same).phasemill.energy())
+
+
+def test_dust_of_absent_grains_is_no_grain():
+    x = np.arange(32) + 0.5
+    phi = np.zeros((5, 32, 32))
+    phi[0, :16], phi[1, 16:], phi[2:] = 1.0, 1.0, 1e-7
+    ds = xr.Dataset({"phi": (("grain", "x", "y"), phi)}, coords={"x": x, "y": x})
+    assert float(ds.phasemill.mean_radius()) == pytest.approx(np.sqrt(512 / np.pi), rel=1e-12)
+    areas = phi.sum(axis=(1, 2))[None]
+    assert _mean_radius(areas, 1.0) == pytest.approx(np.sqrt(512 / np.pi), rel=1e-12)
+    assert _mean_radius(areas[:, 2:], 1.0) == 0
+
+
 def test_structure_factors_are_those_of_the_wing(made):
     ds = opened(made, "cahn_hilliard")
     found = ds.phasemill.structure_factor()
@@ -204,6 +260,7 @@ def test_a_film_is_shown_by_a_notebook_or_written(made, tmp_path):
         (lambda ds: ds.phasemill.interface_displacement(ds.phi[..., :6]), "the fields differ along z"),
         (lambda ds: ds.phasemill.interface_displacement(ds.assign(time=ds.time + 1)), "the fields differ along time"),
         (lambda ds: ds.phasemill.interface_displacement(ds.phi[..., 0]), "has no axis z"),
+        (lambda ds: ds.phasemill.interface_displacement(ds.phi.values), "is an array without axes: give a DataArray"),
         (lambda ds: ds.phasemill.animate(), r"phi has the further axes sim: choose, such as ds.isel\(sim=0\)"),
         (lambda ds: ds.isel(sim=0, y=0, z=0).phasemill.animate(), "fewer than 2 cells"),
         (lambda ds: ds.isel(sim=0).phasemill.animate("film.mp4"), "unknown ending '.mp4'"),

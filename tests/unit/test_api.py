@@ -188,5 +188,41 @@ def test_what_is_missing_or_no_store_is_one_sentence(tmp_path):
     with pytest.raises(InputError, match="does not exist: give the"):
         phasemill.open_dataset(tmp_path / "b.zarr")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match="cannot be opened as a Zarr group"):
-        phasemill.open_dataset(tmp_path / "folder")
+    np.save(tmp_path / "start.npy", np.ones(3))
+    for name in ("folder", "start.npy"):
+        with pytest.raises(InputError, match=f"{name} is no Zarr store: give the .zarr that phasemill evolve or"):
+            phasemill.open_dataset(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda phi: phasemill.evolve(phi.to_dataset(name="phi"), until=1), "takes one array: choose a variable"),
+        (lambda phi: phasemill.evolve(phi, until="50"), "until is '50': give a number"),
+        (lambda phi: phasemill.evolve(phi, until=None), "until is None: give a number"),
+        (lambda phi: phasemill.evolve(phi, until=1, every="1"), "every is '1': give a number"),
+        (lambda phi: phasemill.evolve(phi, until=1, dt="1", solver="euler"), "dt is '1': give a number"),
+        (lambda phi: phasemill.evolve(phi, until=1, tolerance="1"), "tolerance is '1': give a number"),
+        (lambda phi: phasemill.evolve(phi, until=1, eps="3"), "eps is '3': give a number"),
+    ],
+)
+def test_what_cannot_be_evolved_is_refused_in_one_sentence(call, words):
+    with pytest.raises(InputError, match=words):
+        call(xr.DataArray(np.random.default_rng(0).random((8, 8)), dims=("x", "y")))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"direction": "smooth"}, "unknown direction 'smooth'; did you mean 'smoothing'"),
+        ({"intensity": "gama"}, "unknown intensity 'gama'; did you mean 'gamma'"),
+        ({"physics": "heet"}, "unknown physics 'heet'; did you mean 'heat'"),
+        ({"boundary": "walls"}, "unknown boundary 'walls'; known: crop, neumann, periodic"),
+        ({"boundary": "periodic", "physics": "fisher"}, "boundary periodic is for physics heat: leave it at crop"),
+        ({"dx": -1}, "^dx is -1: give a positive number"),
+    ],
+)
+def test_choices_that_do_not_exist_are_refused_in_one_sentence(options, words):
+    with pytest.raises(InputError, match=words) as caught:
+        phasemill.recover(film(), **({"dx": 0.5, "dt": 0.5} | options))
+    assert "--" not in str(caught.value)

@@ -28,6 +28,41 @@ def test_help_names_every_verb():
         assert f" {verb} " in text
 
 
+def test_help_begins_with_what_people_use():
+    text = phasemill("--help").stdout
+    places = [
+        text.index(f" {word} ") for word in ("For people", "recover", "doctor", "Jobs of the workflow", "simulate")
+    ]
+    assert places == sorted(places)
+    assert "Commands" not in text
+
+
+def test_help_of_evolve_breaks_no_sentence_and_names_the_choices():
+    text = phasemill("evolve", "--help").stdout
+    assert " Interrupt at will: the same command goes on where a solver stopped." in text
+    words = " ".join(text.replace("│", " ").split())
+    assert "features, raw, published, stride, or a file" in words
+    assert "below 2 cells a warning" in words
+    assert "the only one so far" in words
+    assert "STORE.zarr" in phasemill("view", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "choices"),
+    [
+        (["spec", "voronoi_heat", "--scale", "huge"], "'smoke', 'laptop', 'paper'"),
+        (["summarise", "x", "--output", "y", "--scale", "huge"], "'smoke', 'laptop', 'paper'"),
+        (["index", "x", "--output", "y", "--scale", "huge"], "'smoke', 'laptop', 'paper'"),
+        (["train", "x", "--spec", "{}", "--data", "x", "--checkpoints", "x", "--history", "x", "--output", "x", "--device", "gpu"], "'auto', 'cpu', 'cuda'"),
+        (["evaluate", "x", "--spec", "{}", "--data", "x", "--output", "x", "--scale", "smoke", "--device", "gpu"], "'auto', 'cpu', 'cuda'"),
+    ],
+)  # fmt: skip
+def test_choices_are_named(words, choices):
+    done = phasemill(*words)
+    assert done.returncode == 2
+    assert choices in " ".join(done.stderr.replace("│", " ").split())
+
+
 def test_spec_prints_what_the_workflow_hands_over():
     spec = json.loads(phasemill("spec", "voronoi_heat", "--scale", "smoke").stdout)
     assert spec["data"]["size"] == 32

@@ -14,8 +14,8 @@ from rich.console import Console
 from phasemill import config
 from phasemill.core.run_times import SHORT
 from phasemill.doctor import checks, report
-from phasemill.doctor.plan import Plan
-from phasemill.doctor.report import Report, duration, show
+from phasemill.doctor.plan import UNKNOWN, Plan
+from phasemill.doctor.report import Report, short, show
 from tests.conftest import ROOT
 from tests.unit.test_cli import phasemill
 
@@ -62,6 +62,56 @@ def test_an_estimate_is_the_schedule_of_its_jobs_and_says_what_was_not_measured(
     assert (found.seconds, found.measured) == (30.0 + 60 * settings.minutes("transport_map", "paper"), False)
 
 
+def test_a_small_job_that_was_not_measured_counts_as_others_of_its_kind(plan):
+    times = dict.fromkeys(plan.rules("smoke"), 7.0)
+    names = {job.rule: job.name for job in (plan.jobs[number] for number in plan.of("transport_map", "smoke"))}
+    whole = plan.estimate("transport_map", "smoke", times, cores=1)
+    del times[names["page"]]
+    found = plan.estimate("transport_map", "smoke", times, cores=1)
+    assert (found.seconds, found.measured) == (whole.seconds, False)
+    assert found.share == pytest.approx((whole.seconds - 7) / whole.seconds)
+    found = plan.estimate(
+        "transport_map",
+        "smoke",
+        {name: 7.0 for name in names.values() if "/" in name and name not in (names["page"], names["draw"])},
+        cores=1,
+    )
+    assert found.seconds == whole.seconds - 2 * 7.0 + 2 * UNKNOWN  # none of its kind
+
+
+def test_a_sum_of_limits_is_no_estimate(plan):
+    times = dict.fromkeys(plan.rules("smoke"), 7.0)
+    del times[next(name for name, rule in plan.rules("smoke").items() if rule == "summary")]
+    nothing, most, whole = (
+        plan.estimate("all", scale, its, 2)
+        for scale, its in (("paper", {}), ("smoke", times), ("smoke", times | dict.fromkeys(plan.rules("smoke"), 7.0)))
+    )
+    assert (nothing.known, most.known, whole.known) == (False, True, True)
+    assert report.cell(nothing) == "?"
+    assert report.cell(most) == f"≤{short(most.seconds)}"
+    assert report.cell(whole) == short(whole.seconds)
+
+
+def test_an_extra_is_offered_only_if_it_is_missing(monkeypatch):
+    monkeypatch.setattr(checks, "lacking", lambda line: "")
+    assert "pip install" not in list(checks.python(ROOT))[-1].text
+    monkeypatch.setattr(checks, "lacking", lambda line: "x" if line.startswith("mkdocs") else "")
+    assert list(checks.python(ROOT))[-1].text.endswith("add it: pip install -e '.[docs]'")
+
+
+def test_what_is_there_already_is_not_needed_again(tmp_path):
+    for kind in ("data", "results"):
+        (tmp_path / kind / "laptop").mkdir(parents=True)
+        (tmp_path / kind / "laptop/x").write_bytes(bytes(4 * 10**8))
+    free = shutil.disk_usage(tmp_path).free
+    found = checks.disk({"laptop": free + 5e8, "smoke": 1e9}, "laptop", tmp_path)
+    assert found.state == "ok"
+    assert checks.disk({"laptop": free + 2e9}, "laptop", tmp_path).state == "problem"
+    assert (
+        "still needs laptop 0.2 GB, smoke 1.0 GB" in checks.disk({"laptop": 1e9, "smoke": 1e9}, "laptop", tmp_path).text
+    )
+
+
 def test_a_check_that_takes_a_moment_needs_no_measurement(plan):
     times = dict.fromkeys(plan.rules("smoke"), 1.0)
     found = plan.estimate("grain_shrink_64", "smoke", times, cores=1)
@@ -71,8 +121,12 @@ def test_a_check_that_takes_a_moment_needs_no_measurement(plan):
 
 def test_it_fits_one_screen_and_names_every_target(plan, settings):
     estimates = {
-        scale: {target: plan.estimate(target, scale, {}, 2) for target in ("all", *config.TARGETS)}
-        for scale in config.SCALES
+        scale: {target: plan.estimate(target, scale, times, 2) for target in ("all", *config.TARGETS)}
+        for scale, times in {
+            "smoke": {name: 7.0 for name, rule in plan.rules("smoke").items() if rule != "page"},
+            "laptop": dict.fromkeys(plan.rules("laptop"), 7e5),
+            "paper": {},
+        }.items()
     }
     lines = [checks.Check(f"check {number}", "ok", "text") for number in range(12)]
     console = Console(file=io.StringIO(), width=80)
@@ -83,6 +137,7 @@ def test_it_fits_one_screen_and_names_every_target(plan, settings):
     words = text.split()
     assert [target for target in ("all", *config.TARGETS) if words.count(target) != 1] == []
     assert "≤" in text
+    assert words.count("?") == 1 + len(config.TARGETS)
     assert "A run can start" in text
 
 
@@ -91,15 +146,19 @@ def test_it_fits_one_screen_and_names_every_target(plan, settings):
     [
         (0.2, "0s"),
         (59.4, "59s"),
-        (59.6, "1m"),
-        (99 * 60, "99m"),
+        (59.6, "60s"),
+        (91, "2m"),
+        (89 * 60, "89m"),
         (100 * 60, "1.7h"),
+        (5 * 3600, "5h"),
         (47 * 3600, "47h"),
+        (3.1 * 86400, "3.1d"),
         (10 * 86400, "10d"),
     ],
 )
 def test_times_are_short(seconds, text):
-    assert duration(seconds) == text
+    assert short(seconds) == text
+    assert len(text) <= 4
 
 
 @pytest.mark.parametrize(

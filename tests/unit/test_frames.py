@@ -146,8 +146,9 @@ def bare(path, **changes):
         (bare, {"split": "train"}, "has no coordinate split"),
         (bare, {"variable": "u"}, "unknown variable 'u'"),
         (bare, {"normalise": True}, "is the same everywhere"),
-        (lambda path: path, {}, "cannot be opened as a Zarr group"),
-        (lambda path: bare(path, phi=(("time", "x", "y"), np.ones((3, 4, 4)))), {}, "no field with the axes"),
+        (lambda path: path, {}, "b.zarr does not exist: give the"),
+        (lambda path: path.mkdir() or path, {}, "is no Zarr store: give the"),
+        (lambda path: bare(path, phi=(("time", "x", "y"), np.ones((3, 4, 4)))), {}, r'store ds.expand_dims\("sim"\)'),
         (lambda path: bare(path, phi=(("time", "sim", "x", "y"), np.ones((3, 2, 4, 4)))), {}, "in this order"),
     ],
 )

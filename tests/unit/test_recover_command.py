@@ -107,7 +107,7 @@ def test_the_page_is_self_contained_and_escaped(done: tuple[Path, subprocess.Com
         (["none.mp4", "--dx", "1", "--dt", "1"], "none.mp4 does not exist"),
         (["a.npy", "--dt", "1"], "a.npy does not say the size of a pixel: give --dx"),
         (["a.npy", "--dx", "1"], "a.npy does not say the time between two frames: give --dt"),
-        (["a.npy", "--dx", "-1", "--dt", "1"], "--dx is -1: give a positive number"),
+        (["a.npy", "--dx", "-1", "--dt", "1"], ": dx is -1: give a positive number"),
         (["few.npy", "--dx", "1", "--dt", "1"], "few.npy has 3 frames: give at least 8"),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_machine_of_half_the_speed_takes_twice_as_long(tmp_path, monkeypatch):
     (tmp_path / "there" / RECORDED).rename(tmp_path / "here" / RECORDED)
     times = Times("smoke", tmp_path / "here")
     assert times.seconds == {"wing/draw_a": 16.0, "wing/draw_b": 8.0}
-    assert times.memory == {"wing/draw_a": 2e8, "wing/draw_b": 2e8}
+    assert times.memory == dict.fromkeys(("wing/draw_a", "wing/draw_b"), 200 * 2**20)
     assert [times.of_rule(rule) for rule in ("draw", "gate", "other")] == [12.0, SHORT, None]
     finished(tmp_path / "here", "wing/draw_b", 5.0)  # what ran here needs no scaling
     assert Times("smoke", tmp_path / "here").seconds == {"wing/draw_a": 16.0, "wing/draw_b": 5.0}
@@ -97,8 +97,30 @@ def test_nothing_to_record_is_one_sentence(tmp_path):
         run_times.record("laptop", {"a": "a"}, [], {}, tmp_path)
 
 
-def test_the_speed_of_a_core_repeats():
-    assert run_times.speed() == pytest.approx(run_times.speed(), rel=0.5)
+@pytest.fixture
+def measure():
+    """Measure the speed anew."""
+    run_times.speed.cache_clear()
+    yield run_times.speed.__wrapped__
+    run_times.speed.cache_clear()
+
+
+def test_the_speed_of_a_core_repeats(measure):
+    assert measure() == pytest.approx(measure(), rel=0.5)
+    assert measure() > 0
+
+
+def test_doubled_work_takes_twice_as_long(measure, monkeypatch):
+    least, own = run_times._least, measure()
+    monkeypatch.setattr(run_times, "_least", lambda work: least(lambda: (work(), work())))
+    assert measure() == pytest.approx(own / 2, rel=0.3)
+
+
+def test_the_speed_is_measured_once(measure, monkeypatch):
+    works = []
+    monkeypatch.setattr(run_times, "_least", lambda work: works.append(work) or 1.0)
+    assert run_times.speed() == run_times.speed() == pytest.approx(1.0)
+    assert len(works) == 3
 
 
 def test_a_control_group_rations_cores_and_memory(tmp_path, monkeypatch):
@@ -114,3 +136,7 @@ def test_a_control_group_rations_cores_and_memory(tmp_path, monkeypatch):
     (tmp_path / "job/memory.max").write_text("1000\n")
     (tmp_path / "job/memory.current").write_text("400\n")
     assert limits.memory() == 600
+    (tmp_path / "job/memory.stat").write_text("anon 100\nfile 300\nactive_file 50\ninactive_file 250\n")
+    assert limits.memory() == 850  # pages of files read once are given back on demand
+    (tmp_path / "job/step/memory.current").write_text("10\n")  # other steps use what the job has, too
+    assert limits.memory() == 850

@@ -1,7 +1,10 @@
 """The data contract: what a store looks like, and that nothing half-written or foreign is ever read."""
 
+import errno
 import json
+import os
 import shutil
+import socket
 import subprocess
 import sys
 import warnings
@@ -9,8 +12,9 @@ import warnings
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
-from phasemill.core import store
+from phasemill.core import files, store
 
 SIMS, FRAMES, SIZE = 3, 11, 8
 
@@ -182,3 +186,58 @@ def test_provenance_survives_the_attributes(tmp_path):
         writer.provenance = facts
     read = store.provenance(store.open_dataset(tmp_path / "a.zarr"))
     assert read == {key: value for key, value in facts.items() if value is not None}
+
+
+@pytest.mark.parametrize("target", ["a.zarr", "a.json"])
+def test_a_rename_that_fails_leaves_the_old_store_and_its_manifest(tmp_path, monkeypatch, target):
+    path, real, failed = make(tmp_path / "a.zarr", seed=1), os.replace, []
+    before = store.digest(path)
+
+    def replace(source, to):
+        if to == tmp_path / target and not failed:
+            failed.append(True)
+            raise OSError(errno.EIO, "Input/output error")
+        real(source, to)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(OSError, match="Input/output error"):
+        make(path, seed=2)
+    assert failed
+    assert store.open_dataset(path).attrs["digest"] == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.json", "a.zarr"]
+
+
+def test_partial_stores_of_other_nodes_and_of_living_writers_stay(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    own = socket.gethostname().replace(".", "-")
+    names = [f".a.zarr.other-node-{ended.pid}.partial", f".a.zarr.{own}-{os.getppid()}.partial"]
+    for name in [*names, f".a.zarr.{own}-{ended.pid}.partial", f".a.zarr.old.{own}-{ended.pid}.partial"]:
+        (tmp_path / name).mkdir()
+    make(tmp_path / "a.zarr")
+    assert sorted(file.name for file in tmp_path.glob(".*")) == sorted(names)
+
+
+def test_a_writer_leaves_the_settings_of_its_process_alone(tmp_path):
+    with zarr.config.set({"array.write_empty_chunks": False}):
+        with store.create(tmp_path / "a.zarr", coords().isel(sim=[0]), VARIABLES, {}) as writer:
+            assert not zarr.config.get("array.write_empty_chunks")
+            writer.write(0, phi=np.zeros((FRAMES, SIZE, SIZE)), energy=np.zeros(FRAMES))
+        assert not zarr.config.get("array.write_empty_chunks")
+    for name in ("phi", "sim"):  # of zeros alone
+        assert len([file for file in (tmp_path / "a.zarr" / name / "c").rglob("*") if file.is_file()]) == 1
+
+
+def test_an_error_without_a_number_keeps_its_words(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError("the tape is torn")
+
+    with (
+        pytest.raises(OSError, match=r"^the tape is torn$"),
+        store.create(tmp_path / "a.zarr", coords(), VARIABLES, {}),
+    ):
+        fail()
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=r"^the tape is torn$"):
+        files.write_text(tmp_path / "a.txt", "words")
+    assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 from phasemill.core import store
+from phasemill.core.durations import duration
 from phasemill.core.errors import InputError
 from phasemill.core.files import read_json, write_json
 from phasemill.report import index, summary_fields
@@ -139,7 +140,7 @@ def test_without_a_stored_error_it_is_that_of_the_fields_beside_standing_still(t
     found = summary_fields.errors(dataset)
     assert found is not None
     np.testing.assert_allclose(found.values, 0.1)
-    still = summary_fields.standing_still(dataset, len(predictions.TIMES))
+    still = summary_fields.rms(summary_fields.standing_still(dataset, len(predictions.TIMES)))
     truth = held["truth"][1]
     assert still == pytest.approx(np.sqrt(np.mean((truth - truth[:, :1]) ** 2)))
     assert summary_fields.standing_still(dataset, 99) is None
@@ -158,7 +159,8 @@ def test_a_video_that_runs_backwards_is_compared_forwards(tmp_path: Path) -> Non
     np.testing.assert_allclose(truth[0], predictions.ENERGY / predictions.ENERGY[:, :1])
     forwards = predictions.truth()
     expected = np.sqrt(np.mean((forwards - forwards[:, :1]) ** 2))
-    assert summary_fields.standing_still(dataset, len(predictions.TIMES)) == pytest.approx(expected)
+    still = summary_fields.standing_still(dataset, len(predictions.TIMES))
+    assert summary_fields.rms(still) == pytest.approx(expected)
 
 
 def test_the_truth_may_be_one_of_a_series_and_a_model_one_of_the_simulations(tmp_path: Path) -> None:
@@ -286,10 +288,18 @@ def test_rows_of_claims_can_be_told_apart_by_paper_and_verdict(folder: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.42, "0.42\u00a0s"), (48.4, "48\u00a0s"), (754.0, "13\u00a0min"), (12600.0, "3.5\u00a0h")]
+    ("seconds", "text"),
+    [
+        (0.42, "0.42\u00a0s"),
+        (48.4, "48\u00a0s"),
+        (754.0, "13\u00a0min"),
+        (12600.0, "3.5\u00a0h"),
+        (4.32e5, "5\u00a0d"),
+    ],
 )
 def test_durations_are_said_as_people_say_them(seconds: float, text: str) -> None:
-    assert index.duration(seconds) == text
+    assert index.duration(seconds) == duration(seconds) == text
+    assert duration(seconds, gap="") == text.replace("\u00a0", "")
 
 
 @pytest.mark.parametrize(

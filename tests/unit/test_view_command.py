@@ -100,9 +100,7 @@ def test_what_cannot_be_drawn(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("name", "sentence"), [("no.zarr", "does not exist"), (".", "cannot be opened as a Zarr group")]
-)
+@pytest.mark.parametrize(("name", "sentence"), [("no.zarr", "does not exist"), (".", "is no Zarr store")])
 def test_what_is_no_store(tmp_path: Path, name: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         viewer.open_source(tmp_path / name)

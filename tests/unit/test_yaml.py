@@ -13,10 +13,11 @@ from tests.conftest import ROOT, snakemake
 
 def test_plain_data_are_read():
     assert parse_yaml("a: 1\nb: [x, 2.5]\nc: {a: true}\n") == {"a": 1, "b": ["x", 2.5], "c": {"a": True}}
+    assert parse_yaml("1: a\n'1': b\n") == {1: "a", "1": "b"}
     assert parse_yaml("a: &x {k: 1}\nb: {<<: *x, m: 2}") == {"a": {"k": 1}, "b": {"k": 1, "m": 2}}
 
 
-@pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3\n", "x: {k: 1, k: 2}\n"])
+@pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3\n", "x: {k: 1, k: 2}\n", "a: 1\n'a': 2\n"])
 def test_a_key_that_is_given_twice_is_refused(text: str, tmp_path):
     with pytest.raises(yaml.YAMLError, match="given twice"):
         parse_yaml(text)

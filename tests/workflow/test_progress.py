@@ -7,11 +7,13 @@ import os
 import pty
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from snakemake_interface_logger_plugins.common import LogEvent
 
 from phasemill.core.run_times import RECORDED
-from snakemake_logger_plugin_phasemill import clock
+from snakemake_logger_plugin_phasemill import LogHandler, LogHandlerSettings, clock
 from snakemake_logger_plugin_phasemill.progress import PRIOR, Progress
 from tests.conftest import SNAKEMAKE, snakemake
 
@@ -57,6 +59,47 @@ def test_a_job_that_starts_again_is_one_job():
     assert run.left(50.0).seconds == 200.0
 
 
+def test_a_failed_job_waits_again():
+    run = run_of({"train": 2}, cores=1)
+    run.start(1, "train", 0.0)
+    run.fail(1)
+    run.fail(1)  # told twice
+    assert run.running(900.0) == []
+    assert (run.pace(900.0), run.left(900.0).seconds) == (1.0, 200.0)
+    run.start(1, "train", 900.0)
+    assert run.left(950.0).seconds == 150.0
+
+
+def test_the_end_of_an_unknown_job_is_no_error():
+    run = run_of({"train": 1})
+    assert run.finish(7, 10.0) is None
+    assert (run.done, run.left(10.0).seconds) == (0, 100.0)
+
+
+def test_a_rule_with_two_threads_takes_two_cores():
+    run = run_of({"train": 3, "simulate": 1}, cores=2)
+    run.start(1, "train", 0.0, threads=2)
+    assert run.left(0.0).seconds == 100 + 10 + 2 * 100  # nothing beside any training
+
+
+def test_an_error_that_snakemake_tells_is_followed(monkeypatch):
+    settings = SimpleNamespace(stdout=False, nocolor=True, dryrun=False)
+    handler = LogHandler(settings, LogHandlerSettings())
+    monkeypatch.setattr(handler, "_print", lambda text, style="": None)
+
+    def tell(event, **facts):
+        handler._follow(event, SimpleNamespace(**facts))
+
+    tell(LogEvent.RUN_INFO, stats={"train": 2, "total": 2})
+    tell(LogEvent.JOB_INFO, jobid=1, rule_name="train", wildcards={"scale": "smoke"}, threads=2)
+    assert [rule for rule, _ in handler._progress.running(0.0)] == ["train"]
+    assert handler._progress.threads == {"train": 2}
+    tell(LogEvent.JOB_ERROR, jobid=1, rule_name="train")
+    assert handler._progress.running(0.0) == []
+    tell(LogEvent.JOB_FINISHED, job_id=1)  # of a job that does not run
+    assert handler._progress.done == 0
+
+
 def test_what_was_never_measured_is_said():
     assert run_of({"unknown": 2}).left(0.0).seconds is None
     left = run_of({"unknown": 2, "train": 1}).left(0.0)
@@ -65,9 +108,9 @@ def test_what_was_never_measured_is_said():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.4, "0 s"), (59.6, "1 min"), (200, "3 min 20 s"), (605, "10 min"), (3599, "1 h 0 min"), (7500, "2 h 5 min")],
+    [(0.4, "0 s"), (3.3, "3 s"), (59.6, "60 s"), (200, "3 min"), (605, "10 min"), (3599, "60 min"), (7500, "2.08 h")],
 )
-def test_times_in_two_units(seconds, text):
+def test_times_show_no_parts_of_a_second(seconds, text):
     assert clock(seconds) == text
 
 

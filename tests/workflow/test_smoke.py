@@ -29,7 +29,7 @@ from phasemill.report.claims import VERDICTS, load
 from tests.conftest import SNAKEMAKE, copy_checkout, snakemake
 
 SMOKE = ("--config", "scale=smoke")
-PAGES = {"draw", "page", "index"}
+PAGES = {"draw", "page", "summary", "index"}
 
 
 def planned(folder: Path, *words: str) -> set[str]:

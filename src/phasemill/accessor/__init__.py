@@ -28,6 +28,8 @@ from phasemill.core.errors import InputError, unknown
 from phasemill.core.fields import AXES, cell_size, open_group
 
 PREFERRED = ("phi", "u")
+WALLS = ("noflux", "neumann")
+"""What the boundary is called where nothing leaves the box; otherwise it is periodic."""
 HERE = Path("the data set")
 """What messages call it."""
 
@@ -62,7 +64,7 @@ def open_dataset(path: Path | str, *, chunks: Mapping[str, int] | None = None, e
     try:
         dataset: xr.Dataset = open_group(path)
     except Exception as error:  # whatever zarr and xarray raise about a foreign or broken folder
-        raise InputError(f"{path} cannot be opened as a Zarr group ({type(error).__name__}): give another") from error
+        raise InputError(f"{path} is no Zarr store: give the .zarr that phasemill evolve or simulate wrote") from error
     if not dataset.data_vars:
         raise InputError(f"{path} holds no arrays: its writer did not finish, or it is no data set; make it anew")
     return dataset if wanted is None else dataset.chunk({d: n for d, n in wanted.items() if d in dataset.dims})
@@ -145,6 +147,8 @@ class Accessor:
     def interface_displacement(self, other: xr.Dataset | xr.DataArray | str, field: str | None = None) -> xr.DataArray:
         """sqrt(sum (self - other)^2 / sum |grad self|^2): how far the interfaces of two fields are apart.
 
+        Boxes of the boundary `noflux` or `neumann` are not periodic.
+
         Arguments
         ---------
         other: a data set of the same grid and frames, an array, or the name of another variable of this data set.
@@ -155,20 +159,29 @@ class Accessor:
         if isinstance(other, xr.Dataset):
             other = Accessor(other)._field(field)
         prediction = self._field(other) if isinstance(other, str) else other
+        if not isinstance(prediction, xr.DataArray):
+            raise InputError("the other field is an array without axes: give a DataArray, as ds.phi.copy(data=array)")
         _same_grid(truth, prediction)
 
-        def displacement(one: Frame, dx: float, another: Frame) -> float:
-            return interface_displacement(one, own_grid(another), dx)
+        def displacement(one: Frame, dx: float, walls: float, another: Frame) -> float:
+            return interface_displacement(one, own_grid(another), dx, bool(walls))
 
-        found = self._per_frame(displacement, truth, self._dx(truth), prediction)
+        found = self._per_frame(displacement, truth, self._dx(truth), self._walls(), prediction)
         return self._named(found, "interface_displacement", "displacement of the interfaces", "m")
 
     def structure_factor(self, field: str | None = None) -> xr.DataArray:
-        """S(k) = |FFT(field - mean)|^2 / cells, averaged over shells of the wavenumber k, a further axis."""
+        """S(k) = |FFT(field - mean)|^2 / cells, averaged over shells of the wavenumber k, a further axis.
+
+        Of periodic boxes alone.
+        """
         from phasemill.spinodal.metrics import structure_factor
 
         array = self._field(field)
         dx, space = self._dx(array), self._space(array)
+        if np.any(self._walls()):
+            raise InputError(
+                "structure_factor needs a periodic box, and this one has walls: choose periodic simulations"
+            )
         if isinstance(dx, xr.DataArray) and dx.ndim:
             raise InputError(
                 "the simulations have grids of their own, so k differs: choose one, such as ds.isel(sim=[0])"
@@ -243,8 +256,9 @@ class Accessor:
         """1 where nothing leaves the box, 0 where it is periodic."""
         if "boundary" in self._ds.coords:
             words = self._ds["boundary"].attrs["flag_meanings"].split()
-            return xr.zeros_like(self._ds["boundary"], dtype=float) + (self._ds["boundary"] == words.index("neumann"))
-        return float(self._ds.attrs.get("boundary", "periodic") == "noflux")
+            codes = [code for code, word in enumerate(words) if word in WALLS]
+            return self._ds["boundary"].isin(codes).astype(float)
+        return float(self._ds.attrs.get("boundary") in WALLS)
 
     def _law(self, array: xr.DataArray) -> Law:
         equation = str(self._ds.attrs.get("equation", ""))

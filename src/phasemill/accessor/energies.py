@@ -87,17 +87,17 @@ LAWS = (
 
 
 def grain_radius(phases: Frame, dx: float, walls: float) -> float:
-    """Mean radius of the grains (grain, x, y[, z]) that have an area."""
-    space = phases.ndim - 1
-    sums = np.asarray(np.sum(phases, axis=tuple(range(1, phases.ndim)), dtype=np.float64))
-    volumes = sums[sums > 0] * dx**space
+    """Mean radius of the grains (grain, x, y[, z]) that are there: more than half of a cell somewhere, not dust."""
+    space, cells = phases.ndim - 1, tuple(range(1, phases.ndim))
+    sums = np.asarray(np.sum(phases, axis=cells, dtype=np.float64))
+    volumes = sums[np.max(phases, axis=cells) > 0.5] * dx**space
     radii = (volumes / (np.pi if space == 2 else 4 * np.pi / 3)) ** (1 / space)
     return float(radii.mean()) if len(radii) else 0.0
 
 
 def own_grid(frame: Frame) -> Frame:
-    """Without the nan that fill up a frame of a smaller grid than the others'."""
-    for axis in range(frame.ndim):
-        first = np.moveaxis(frame, axis, -1)[(0,) * (frame.ndim - 1)]
-        frame = frame.take(range(np.count_nonzero(np.isfinite(first))), axis) if np.isnan(first[-1]) else frame
-    return frame
+    """Without the nan that fill up a frame of a smaller grid than the others': whole slabs at the ends of the axes."""
+    there = np.argwhere(~np.isnan(frame))
+    return (
+        frame[tuple(slice(end + 1) for end in there.max(axis=0))] if len(there) < frame.size and len(there) else frame
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +15,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+for_people = partial(app.command, rich_help_panel="For people")
+workflow_job = partial(app.command, rich_help_panel="Jobs of the workflow")
 
 Scale = Literal["smoke", "laptop", "paper"]
 Threads = Annotated[int, typer.Option(min=1, help="Threads for numba and torch; results may depend on it.")]

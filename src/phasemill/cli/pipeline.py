@@ -7,28 +7,30 @@ import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
 
 from phasemill import config
-from phasemill.cli.options import Folder, Output, Scale, Threads, app
+from phasemill.cli import tools  # noqa: F401  # before these: its verbs are the first that help shows
+from phasemill.cli.options import Folder, Output, Scale, Threads, workflow_job
 from phasemill.core.environment import use_threads
 from phasemill.core.errors import InputError, unknown
 
 Spec = Annotated[str, typer.Option(help="Parameters as JSON; `phasemill spec JOB` prints them.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Processor = Literal["auto", "cpu", "cuda"]
+Device = Annotated[Processor, typer.Option(help="auto: the GPU where there is one.")]
 Data = Annotated[Path, typer.Option(help="Zarr data set of the pipeline (with its manifest).")]
 
 
-@app.command()
+@workflow_job()
 def simulate(name: str, spec: Spec, output: Output, threads: Threads = 1) -> None:
     """Make a data set: numba ground truth into Zarr."""
     _find("simulate", name, threads)(_parse(name, spec), output, threads=threads)
 
 
-@app.command()
+@workflow_job()
 def statistics(data: Data, output: Output, threads: Threads = 1) -> None:
     """Statistics of a data set, with dask: per variable and split."""
     use_threads(threads)
@@ -37,7 +39,7 @@ def statistics(data: Data, output: Output, threads: Threads = 1) -> None:
     write_statistics(data, output, threads=threads)
 
 
-@app.command()
+@workflow_job()
 def train(
     name: str,
     spec: Spec,
@@ -60,7 +62,7 @@ def train(
     job(_parse(name, spec), data, output, **given, **extra)
 
 
-@app.command()
+@workflow_job()
 def gate(model: Annotated[Path, typer.Argument(help="march.safetensors of a benchmark.")], output: Output) -> None:
     """Check that a feed-forward network of the grains wing has followed its equation, before another learns from it."""
     from phasemill.grains.gate import gate as check
@@ -68,7 +70,7 @@ def gate(model: Annotated[Path, typer.Argument(help="march.safetensors of a benc
     check(model, output)
 
 
-@app.command()
+@workflow_job()
 def evaluate(
     name: str,
     spec: Spec,
@@ -84,7 +86,7 @@ def evaluate(
         list[Path] | None, typer.Option(help="Records of long runs, one option each; shown and marked as recorded.")
     ] = None,
     threads: Threads = 1,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; for evaluations that use a GPU.")] = None,
+    device: Annotated[Processor | None, typer.Option(help="For evaluations that use a GPU.")] = None,
 ) -> None:
     """Evaluate a benchmark: fields, metrics and claims."""
     job = _find("evaluate", name, threads)
@@ -109,7 +111,7 @@ def evaluate(
     _write_metrics(output, {**metrics, "benchmark": name, "wing": config.BENCHMARKS[name], "scale": scale})
 
 
-@app.command()
+@workflow_job()
 def draw(name: str, folder: Folder, output: Output) -> None:
     """Draw the figures of an evaluated benchmark into FOLDER/figures, with their list as output."""
     drawing = _find("evaluate", name, 1, drawing=True)
@@ -120,7 +122,7 @@ def draw(name: str, folder: Folder, output: Output) -> None:
     write_json(output, drawing(folder, folder / "figures"))
 
 
-@app.command()
+@workflow_job()
 def report(folder: Folder) -> None:
     """Write report.html of a benchmark from its stored metrics, claims and figures."""
     from phasemill.report.page import write_benchmark_page
@@ -128,11 +130,11 @@ def report(folder: Folder) -> None:
     typer.echo(write_benchmark_page(folder))
 
 
-@app.command()
+@workflow_job()
 def summarise(
     folders: Annotated[list[Path], typer.Argument(help="Folders of the benchmarks.")],
     output: Output,
-    scale: Annotated[str, typer.Option(help="Scale of the benchmarks.")],
+    scale: Annotated[Scale, typer.Option(help="Scale of the benchmarks.")],
     performance: Annotated[Path | None, typer.Option(help="Measured speeds: results/performance.json.")] = None,
 ) -> None:
     """Gather what the summary page of a scale shows: numbers as output, figures in the folder of its name."""
@@ -141,11 +143,11 @@ def summarise(
     typer.echo(gather(folders, output, scale, performance))
 
 
-@app.command()
+@workflow_job()
 def index(
     folders: Annotated[list[Path], typer.Argument(help="Folders of the benchmarks.")],
     output: Output,
-    scale: Annotated[str, typer.Option(help="Scale of the benchmarks.")],
+    scale: Annotated[Scale, typer.Option(help="Scale of the benchmarks.")],
 ) -> None:
     """Write the summary page of a scale."""
     from phasemill.report.index import write_index
@@ -153,7 +155,7 @@ def index(
     typer.echo(write_index(folders, output, scale))
 
 
-@app.command()
+@workflow_job()
 def performance(
     measured: Annotated[Path, typer.Argument(help="What `make bench` has measured: results/performance.json.")],
     output: Output,
@@ -164,7 +166,7 @@ def performance(
     typer.echo(write_performance_page(measured, output))
 
 
-@app.command()
+@workflow_job()
 def record(
     folder: Folder,
     output: Annotated[Path, typer.Option("--output", "-o", help="results/recorded/WING/BENCHMARK_NAME.json")],
@@ -176,7 +178,7 @@ def record(
     typer.echo(keep(folder, output, title))
 
 
-@app.command("record-times")
+@workflow_job("record-times")
 def record_times(
     scale: Annotated[Scale, typer.Option(help="Scale of a run that has finished in this folder.")],
 ) -> None:
@@ -193,10 +195,10 @@ def record_times(
         typer.echo(f"not measured: {', '.join(missing)}")
 
 
-@app.command("spec")
+@workflow_job("spec")
 def print_spec(
     job: str,
-    scale: Annotated[str | None, typer.Option(help="smoke, laptop or paper; default: as configured.")] = None,
+    scale: Annotated[Scale | None, typer.Option(help="Default: as configured.")] = None,
     configfile: Annotated[Path, typer.Option(help="Configuration.")] = Path("config/config.yaml"),
 ) -> None:
     """Print the parameters (JSON) that the workflow hands to a job."""
@@ -206,7 +208,7 @@ def print_spec(
     typer.echo(settings.spec(job, settings.scale))
 
 
-@app.command()
+@workflow_job()
 def schema() -> None:
     """Print the JSON schema of the configuration (kept in config/schema.json)."""
     typer.echo(json.dumps(config.schema(), indent=2))

@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from phasemill.cli.options import Threads, app
+from phasemill.cli.options import Threads, for_people
 from phasemill.core.environment import use_threads
 
 Physics = Literal["heat", "fisher", "allen_cahn", "cahn_hilliard"]
 
 
-@app.command()
+@for_people()
 def recover(
     video: Annotated[Path, typer.Argument(help=".zarr, .npy, .npz, .tif stack, or film (.mp4, .gif, .avi ...).")],
     dx: Annotated[float | None, typer.Option(help="Size of a pixel; default: as in the .zarr.")] = None,
@@ -58,26 +58,30 @@ def recover(
     typer.echo("\n".join([*lines, str(folder / "recovery.html")]))
 
 
-@app.command()
+@for_people()
 def evolve(
     field: Annotated[
         Path, typer.Argument(metavar="INPUT", help="2-D or 3-D field: .npy, .npz, .zarr, .tif (also stacks) or .vti.")
     ],
     until: Annotated[float, typer.Option(help="Time to reach; demixing begins at about 1, with eps 3 and mobility 1.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Zarr store to write, such as out.zarr.")],
-    system: Annotated[Literal["spinodal"], typer.Option(help="spinodal: Cahn-Hilliard demixing.")] = "spinodal",
+    system: Annotated[
+        Literal["spinodal"], typer.Option(help="Cahn-Hilliard demixing; the only one so far.")
+    ] = "spinodal",
     solver: Annotated[
         Literal["rkl2", "euler", "spectral", "network"],
         typer.Option(help="rkl2: adaptive, right and fast; network: trained, for periodic 3-D boxes."),
     ] = "rkl2",
     every: Annotated[float | None, typer.Option(help="Time between stored frames; default: 50 intervals.")] = None,
     boundary: Annotated[Literal["periodic", "noflux"], typer.Option(help="noflux: walls.")] = "periodic",
-    eps: Annotated[float | None, typer.Option(help="Interface width; default: 3 cells, at least 2.")] = None,
+    eps: Annotated[
+        float | None, typer.Option(help="Interface width; default: 3 cells; below 2 cells a warning.")
+    ] = None,
     mobility: Annotated[float, typer.Option(help="M; doubling it halves all times.")] = 1.0,
     dx: Annotated[float | None, typer.Option(help="Size of a cell; default: as in the file, else 1.")] = None,
     tolerance: Annotated[float | None, typer.Option(help="Of rkl2; default 1e-4. Long runs can do with 1e-3.")] = None,
     dt: Annotated[float | None, typer.Option(help="Time step of euler and spectral; default: a safe one.")] = None,
-    model: Annotated[str | None, typer.Option(help="For network: raw, features, stride, or a file.")] = None,
+    model: Annotated[str | None, typer.Option(help="For network: features, raw, published, stride, or a file.")] = None,
     variable: Annotated[str | None, typer.Option(help="Array name, for a file with several.")] = None,
     sim: Annotated[int | None, typer.Option(help="Simulation number, for a .zarr with several.")] = None,
     time: Annotated[float | None, typer.Option(help="Frame to begin from, for a .zarr with a time axis.")] = None,
@@ -85,8 +89,9 @@ def evolve(
 ) -> None:
     """Evolve a field of your own into a Zarr store with energy, mean and interface area.
 
-    The field is a concentration, 0 and 1 in the two phases; pictures are stretched to that. Interrupt at will: the
-    same command goes on where a solver stopped. Then: phasemill view OUT.zarr
+    The field is a concentration, 0 and 1 in the phases; pictures are stretched.
+    Interrupt at will: the same command goes on where a solver stopped.
+    Then: phasemill view out.zarr
 
         phasemill evolve start.npy --until 50 -o out.zarr
     """
@@ -100,9 +105,9 @@ def evolve(
     typer.echo("\n".join(lines))
 
 
-@app.command()
+@for_people()
 def view(
-    path: Annotated[Path, typer.Argument(metavar="OUT.zarr", help="Any Zarr store with a 2-D or 3-D field.")],
+    path: Annotated[Path, typer.Argument(metavar="STORE.zarr", help="Any Zarr store with a 2-D or 3-D field.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help=".html (default, beside the store), .png (one frame) or .gif.")
     ] = None,
@@ -125,7 +130,7 @@ def view(
         typer.echo(viewer.view(source, output or path.with_suffix(".html"), time))
 
 
-@app.command()
+@for_people()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:

@@ -24,6 +24,8 @@ def write_bytes(path: Path | str, content: bytes) -> Path:
             os.fsync(stream.fileno())
         os.replace(partial, path)
     except OSError as error:  # a full disk says how, but not where
+        if error.errno is None:
+            raise
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         partial.unlink(missing_ok=True)
@@ -62,9 +64,9 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+            if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' is given twice", key.start_mark)
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+            seen.add((key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key))  # 1 and '1' are two
         found: dict[Any, Any] = super().construct_mapping(node, deep)
         return found
 

@@ -22,10 +22,10 @@ import zarr
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from phasemill.accessor import open_dataset
 from phasemill.core.errors import InputError, unknown
-from phasemill.core.fields import field_variable, open_group
-from phasemill.core.store import manifest_path, meanings
-from phasemill.core.store import open_dataset as open_checked
+from phasemill.core.fields import field_variable
+from phasemill.core.store import meanings
 
 TRAINING = "train"
 
@@ -86,10 +86,11 @@ class FrameDataset(Dataset[Tensor]):
         self.path, self.window, self.stride = Path(path), window, stride
         if window < 1 or stride < 1:
             raise InputError(f"window is {window} and stride {stride}: both must be at least 1")
-        dataset = _opened(self.path)
+        dataset = open_dataset(self.path, eager=True)
         field = field_variable(dataset, self.path, variable) if {"x", "y"} <= set(dataset.dims) else None
         if field is None or field.dims[:2] != ("sim", "time") or field.dims != dataset[field.name].dims:
-            raise InputError(f"{self.path} has no field with the axes (sim, time, x, y[, z]), in this order")
+            remedy = "" if "sim" in dataset.dims else ': for one simulation store ds.expand_dims("sim")'
+            raise InputError(f"{self.path} has no field with the axes (sim, time, x, y[, z]), in this order{remedy}")
         self.variable = str(field.name)
         count = field.sizes["time"] - (window - 1) * stride
         if count < 1:
@@ -141,16 +142,6 @@ class FrameDataset(Dataset[Tensor]):
         if not std > 0:
             raise InputError(f"{self.path}: {self.variable} is the same everywhere or not finite: leave normalise out")
         return Normalisation(float(mean) + shift, std)
-
-
-def _opened(path: Path) -> xr.Dataset:
-    if manifest_path(path).is_file():
-        return open_checked(path)
-    try:
-        dataset: xr.Dataset = open_group(path)
-    except Exception as error:  # whatever zarr and xarray raise about a missing, foreign or broken folder
-        raise InputError(f"{path} cannot be opened as a Zarr group ({type(error).__name__}): give another") from error
-    return dataset
 
 
 def _simulations(dataset: xr.Dataset, split: str | None, path: Path) -> list[int]:

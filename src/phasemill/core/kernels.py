@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,18 @@ import numba  # noqa: E402  (after the line above)
 
 def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """Compile `function` with numba (`@kernel` or `@kernel(parallel=True)`): nopython, cached, without the GIL."""
-    return numba.njit(**{"cache": True, "nogil": True, **options})(function) if function else _with(options)
+    if function is None:
+        return lambda function: kernel(function, **options)
+    made = numba.njit(**{"cache": True, "nogil": True, **options})(function)
+    made._cache.save_overload = _unless_full(made._cache.save_overload)
+    return made
 
 
-def _with(options: dict[str, Any]) -> Callable[[Callable[..., Any]], Any]:
-    return lambda function: kernel(function, **options)
+def _unless_full(save: Callable[..., None]) -> Callable[..., None]:
+    """Where compiled code cannot be kept, on a full disk say, it is compiled again next time; no run ends for it."""
+
+    def careful(*words: Any) -> None:
+        with suppress(OSError):
+            save(*words)
+
+    return careful

@@ -21,7 +21,8 @@ def affinity() -> int:
 
 def cores() -> int:
     """Cores whose time this process gets: its affinity, or less where a control group rations CPU time."""
-    shares = [float(quota) / float(period) for quota, period in _settings("cpu.max", 2)]
+    settings = [_words(group / "cpu.max") for group in _groups()]
+    shares = [float(its[0]) / float(its[1]) for its in settings if its and its[0] != "max"]
     return max(1, round(min([affinity(), *shares])))
 
 
@@ -36,25 +37,30 @@ def processor() -> str:
 
 def memory() -> int:
     """Bytes that are free for this process: the machine's, or less where a control group limits them."""
-    used = [int(value) for (value,) in _settings("memory.current", 1)]
-    limits = [int(value) for (value,) in _settings("memory.max", 1)]
-    free = [limit - min(used, default=0) for limit in limits]
-    return max(0, min([int(psutil.virtual_memory().available), *free]))
+    free = [int(psutil.virtual_memory().available)]
+    for group in _groups():
+        limit, used = _words(group / "memory.max"), _words(group / "memory.current")
+        if limit and used and limit[0] != "max":
+            facts = _words(group / "memory.stat")
+            counts = dict(zip(facts[::2], facts[1::2], strict=False))
+            # what is used holds the cache of files, which the system gives back on demand
+            free.append(int(limit[0]) - int(used[0]) + int(counts.get("inactive_file", 0)))
+    return max(0, min(free))
 
 
-def _settings(name: str, words: int) -> Iterator[tuple[str, ...]]:
-    """A setting of this process's control group and of all above it, where one is set (version 2, Linux)."""
+def _groups() -> Iterator[Path]:
+    """This process's control group and all above it (version 2, Linux)."""
     try:
         group = MEMBERSHIP.read_text().rpartition("::")[2].strip().lstrip("/")
     except OSError:
         return
     place = CONTROL_GROUPS / group
-    for folder in [place, *place.parents]:
-        if not folder.is_relative_to(CONTROL_GROUPS):
-            return
-        try:
-            values = (folder / name).read_text().split()
-        except OSError:
-            continue
-        if len(values) == words and values[0] != "max":
-            yield tuple(values)
+    yield from (folder for folder in [place, *place.parents] if folder.is_relative_to(CONTROL_GROUPS))
+
+
+def _words(path: Path) -> list[str]:
+    """A setting's words; none where there is no such setting."""
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []

@@ -68,9 +68,11 @@ def load_model(path: Path | str, module: torch.nn.Module) -> dict[str, Any]:
 def _read(path: Path | str, framework: str, *, tensors: bool) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     try:
         with safe_open(str(path), framework=framework) as stream:
-            card = dict(json.loads((stream.metadata() or {})["card"]))
+            card = json.loads((stream.metadata() or {})["card"])
+            if not isinstance(card, dict):
+                raise TypeError("a card is a mapping")
             return card, {name: stream.get_tensor(name) for name in stream.keys()} if tensors else {}  # noqa: SIM118  # no mapping
     except FileNotFoundError:
         raise InputError(f"model {path} does not exist; make it with: snakemake -c all -- {path}") from None
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as error:
         raise InputError(f"{path} is not a model file of phasemill ({type(error).__name__}); remake it") from None

@@ -28,10 +28,11 @@ def keep(folder: Path, output: Path, title: str | None = None) -> Path:
     benchmark's.
     """
     metrics, provenance = read_json(folder / "metrics.json"), read_json(folder / "provenance.json")
-    if not (isinstance(metrics, dict) and {*KEPT, "metrics"} <= metrics.keys() and isinstance(provenance, list)):
+    benchmark = metrics.get("benchmark") if isinstance(metrics, dict) else None
+    if benchmark and not (output.name.startswith(f"{benchmark}_") and output.suffix == ".json"):
+        raise InputError(f"{output}: name it {benchmark}_....json, so that its pages find it")
+    if not (benchmark and {*KEPT, "metrics"} <= metrics.keys() and isinstance(provenance, list)):
         raise InputError(f"{folder}: metrics.json and provenance.json are not those of a benchmark; evaluate it again")
-    if not output.name.startswith(f"{metrics['benchmark']}_") or output.suffix != ".json":
-        raise InputError(f"{output}: name it {metrics['benchmark']}_....json, so that its pages find it")
     tables = [table for table in metrics["tables"] if not table["title"].startswith(PREFIX)]
     kept = {key: metrics[key] for key in KEPT} | {"tables": tables} | ({"title": title} if title else {})
     spec = metrics["metrics"].get("spec")

@@ -12,6 +12,7 @@ import heapq
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ SHORT = 3.0
 """Seconds of a job that is not measured because it is over in a moment: a rule without `benchmark:`."""
 
 KEYS = {"wall_s": "s", "cpu_s": "cpu_time", "memory_mb": "max_rss"}
-"""Our names of Snakemake's columns. It samples: CPU seconds lack the last moments, up to 30 s, of a job."""
+"""Our names of Snakemake's columns, memory in MiB. It samples: CPU time lack the last moments, up to 30 s."""
 
 RESUMED = (": goes on at step", ": already finished at step")
 """What the log of a training says that began from a checkpoint: its time is not that of a whole training."""
@@ -72,10 +73,11 @@ def makespan(tasks: Mapping[Any, Task], cores: int) -> float:
     return now
 
 
+@cache
 def speed() -> float:
     """How fast one core is, in 1/s: the geometric mean of its rates in the interpreter, the first cache and the memory.
 
-    Takes about 0.3 s; only ratios between machines mean something.
+    Takes about 0.3 s, once in a process; only ratios between machines mean something.
     """
     small, large = np.linspace(0.0, 1.0, 2048), np.linspace(0.0, 1.0, 1 << 20)
     cache, memory = np.empty_like(small), np.empty_like(large)
@@ -186,7 +188,7 @@ class Times:
         """How much longer a job takes here than where it was recorded."""
         self.seconds = {name: job["wall_s"] * self.ratio for name, job in elsewhere.items()}
         self.seconds |= {name: job["wall_s"] for name, job in here.items()}
-        self.memory = {name: 1e6 * job["memory_mb"] for name, job in (elsewhere | here).items()}
+        self.memory = {name: 2**20 * job["memory_mb"] for name, job in (elsewhere | here).items()}
         self.disk: int | None = sum(known["bytes"].values()) if known["jobs"] else None
         self.here, self.elsewhere = len(here), len(elsewhere)
         self._short = known.get("short", [])

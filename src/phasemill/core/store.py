@@ -1,8 +1,9 @@
 """Zarr data sets: one writer and one reader for every simulated, predicted or evolved field.
 
 Layout: a Zarr v3 group, dims `(sim[, time], x[, y[, z]])`, consolidated metadata, one shard per simulation, and a
-small deterministic manifest `NAME.json` beside `NAME.zarr`. The writer builds `.NAME.zarr.PID.partial` and renames
-it; an older store stays until then, and the manifest comes last, so a store with a manifest is whole. Pipeline code
+small deterministic manifest `NAME.json` beside `NAME.zarr`. The writer builds `.NAME.zarr.HOST-PID.partial` and
+renames it; an older store stays until then, and the manifest comes last, so a store whose manifest holds its digest
+is whole. Pipeline code
 reads with `open_dataset`, which refuses a store without its manifest; tools for a user's own fields read with
 `xarray.open_zarr`.
 
@@ -12,12 +13,14 @@ Open a store with dask as `open_dataset(path, chunks=DASK_CHUNKS)`: one task per
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
+import socket
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,7 +92,8 @@ class Writer:
     def write(self, sim: int, **arrays: Any) -> None:
         """Store the whole of simulation `sim`: one array per variable, without the `sim` axis."""
         for name, values in arrays.items():
-            target = self._group[name]
+            with _all_chunks():
+                target = self._group[name]
             assert isinstance(target, zarr.Array)
             block = np.asarray(values, dtype=self._variables[name].dtype, order="C")
             if block.shape != target.shape[1:]:
@@ -114,12 +118,13 @@ def create(
     path = Path(path)
     _refuse_other_content(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    host = socket.gethostname().replace(".", "-")  # writers on other nodes of a shared file system may be alive
     for stale in path.parent.glob(f".{path.name}.*.partial"):
-        owner = stale.name.split(".")[-2]
-        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+        owner, _, process = stale.name.split(".")[-2].rpartition("-")
+        if owner == host and process.isdecimal() and not psutil.pid_exists(int(process)):
             _remove(stale)
     partial, old, ready = (
-        path.with_name(f".{path.name}.{word}{os.getpid()}.partial") for word in ("", "old.", "json.")
+        path.with_name(f".{path.name}.{word}{host}-{os.getpid()}.partial") for word in ("", "old.", "json.")
     )
     try:
         template = coords.assign(
@@ -133,12 +138,11 @@ def create(
             }
         )
         encoding = {name: _encoding(template[name]) for name in variables}
-        template.drop_attrs(deep=False).to_zarr(
-            partial, compute=False, encoding=encoding, zarr_format=3, consolidated=False
-        )
+        with _all_chunks():
+            template.drop_attrs(deep=False).to_zarr(
+                partial, compute=False, encoding=encoding, zarr_format=3, consolidated=False
+            )
         group = zarr.open_group(partial, mode="r+")
-        # every chunk becomes a file, also one of zeros alone, so that a lost file can be told from an empty chunk
-        zarr.config.set({"array.write_empty_chunks": True})
         writer = Writer(group, variables)
         yield writer
         for name, written in writer.digests.items():
@@ -157,28 +161,52 @@ def create(
             zarr.consolidate_metadata(partial)
         _flush(partial)
         write_json(ready, manifest)  # now, since renaming takes no space on a disk that is nearly full
-        manifest_path(path).unlink(missing_ok=True)
-        _swap(partial, path, old)
-        os.replace(ready, manifest_path(path))
+        with _alone(path.parent):
+            _publish(partial, path, old, ready)
     except OSError as error:  # a full disk says how, but not where
+        if error.errno is None:
+            raise
         raise OSError(error.errno, error.strerror, error.filename or str(path)) from error
     finally:  # also of a failure: what is there stays as it was, and a full disk gets its space back
-        for left in (partial, old, ready):
+        for left in (partial, ready, *([old] if path.exists() else [])):
             _remove(left)
 
 
-def _swap(partial: Path, path: Path, old: Path) -> None:
-    """Put a new store in the place of an old one; of several writers at once the last one wins, whole."""
+def _all_chunks() -> AbstractContextManager[Any]:
+    """Every chunk becomes a file, also one of zeros alone, so that a lost file can be told from an empty chunk."""
+    setting: AbstractContextManager[Any] = zarr.config.set({"array.write_empty_chunks": True})
+    return setting
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One writer at a time, so that a store and its manifest are of the same one; the lock ends with its process."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
+
+
+def _publish(partial: Path, path: Path, old: Path, ready: Path) -> None:
+    """Put a new store and its manifest in the place of the old ones, which stay if that fails."""
     while True:
         with suppress(FileNotFoundError):
             os.replace(path, old)
         try:
             os.replace(partial, path)
+            os.replace(ready, manifest_path(path))
             return
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                with suppress(OSError):
+                    os.replace(path, partial)  # where the manifest alone has failed
+                with suppress(OSError):
+                    os.replace(old, path)  # its manifest is still there
                 raise
-        _remove(old)  # another writer has put its store there meanwhile
+        _remove(old)  # another writer, on a file system without locks, has put its store there meanwhile
 
 
 def _remove(path: Path) -> None:

@@ -29,17 +29,24 @@ DIMENSIONS: dict[str, Exponents] = {
     "boundary_mobility": (4, -1, -1), "mobility": (5, -1, -1), "wavenumber": (-1, 0, 0),
 }  # fmt: skip
 KINDS = {
-    "length": ("x", "y", "z", "dx", "eps", "eta", "radius", "grain_radius", "displacement", "interface_displacement"),
-    "time": ("time", "start", "elapsed", "interval", "save_interval", "dt", "extinction", "grain_extinction"),
+    "length": (
+        "x", "y", "z", "dx", "eps", "eta", "radius", "grain_radius", "mean_radius", "displacement",
+        "interface_displacement", "wavelength", "roughness", "waviness", "map_length",
+    ),
+    "time": (
+        "time", "slice_time", "start", "elapsed", "interval", "save_interval", "dt", "extinction", "grain_extinction",
+    ),
     "interface_energy": ("sigma",),
-    "energy_density": ("dg",),
+    "energy_density": ("dg", "energy_density"),
     "boundary_mobility": ("mu",),
     "mobility": ("mobility",),
     "diffusivity": ("kappa",),
     "wavenumber": ("k",),
-}
+}  # fmt: skip
 """What the names in our stores are, also in front of an underscore, as in radius_half; others carry no unit."""
 KNOWN = {name: DIMENSIONS[kind] for kind, names in KINDS.items() for name in names}
+ABSTRACT = {"problem", "system", "omega", "viscosity", "reaction"}
+"""Attributes and parameters of equations of mathematics."""
 RATIOS = re.compile("_over_|error")
 """Names of what carries no unit although it begins like what does: eps_over_dx, energy_error."""
 
@@ -84,9 +91,10 @@ class Units:
         sigma: energy of the interface, J/m^2.
         mu: its mobility, m^4/(J s): speed in m/s over driving pressure in Pa.
         eta: width of the interface, m; a phase field may choose it, well below the size of the grains.
-        solver: a `Medium` or a data set with eta, mu and sigma of the solver; default 7, 1 and 1 (with dx = 1).
+        solver: a `phasemill.Medium` or a data set with eta, mu and sigma of the solver; default 7, 1 and 1 (with
+            dx = 1).
 
-        Raises InputError for what is not positive or not told.
+        Raises InputError for what is not positive or not told, as by a data set of another wing.
         """
         for name, value in (("sigma", sigma), ("mu", mu), ("eta", eta)):
             _positive(name, value)
@@ -103,9 +111,10 @@ class Units:
         sigma: energy of the interface, J/m^2; the solver's is 1.
         mobility: M of phi_t = M lap(dF/dphi), m^5/(J s), dF/dphi in J/m^3. The diffusivity of a mixture is M g''.
         eps: width of the interface, m.
-        solver: a `Medium` or a data set with eps and mobility of the solver; default 3 and 1 (with dx = 1).
+        solver: a `phasemill.spinodal.physics.Medium` (`phasemill.Medium` is that of grains) or a data set with eps
+            and mobility of the solver; default 3 and 1 (with dx = 1).
 
-        Raises InputError for what is not positive or not told.
+        Raises InputError for what is not positive or not told, as by a data set of another wing.
         """
         for name, value in (("sigma", sigma), ("mobility", mobility), ("eps", eps)):
             _positive(name, value)
@@ -133,8 +142,11 @@ class Units:
         x, y, z and time get the units m and s; energies of interfaces J in 3-D, J/m (per depth) in 2-D; constants in
         the attributes (eps, eta, dx, sigma, mu ...) follow, so that `dataset.phasemill` goes on computing, in SI.
 
-        Raises InputError for a data set that is in SI already, or whose axes count cells or frames.
+        Raises InputError for a data set that is in SI already, whose axes count cells or frames, or that has nothing to
+        convert.
         """
+        if not hasattr(dataset, "data_vars"):
+            raise InputError("to_si takes a Dataset; for one number use in_si")
         if dataset.attrs.get("units") == "SI":
             raise InputError("the data set is in SI units already: convert the one that it was made from")
         for axis in ("x", "y", "z", "time"):
@@ -143,7 +155,7 @@ class Units:
                     f"{axis} counts {'frames' if axis == 'time' else 'cells'}, so it has no unit: "
                     f"assign the {'times' if axis == 'time' else 'lengths'} with assign_coords first"
                 )
-        if "problem" in dataset.attrs or "system" in dataset.coords:
+        if ABSTRACT & {*map(str, dataset.attrs), *map(str, dataset.variables)}:
             raise InputError("the equation of the data set is one of mathematics, without a material that has units")
         space = sum(axis in dataset.dims for axis in ("x", "y", "z"))
         known = KNOWN | {"area": (space, 0, 0), "interface_area": (space - 1, 0, 0)}
@@ -152,12 +164,17 @@ class Units:
             known["energy"] = (space - 3, 0, 1)
         elif "kappa_map" in dataset:  # a dissipation; the Dirichlet energy of a 2-D field has no unit
             known["energy"] = (2, -1, 0)
+        if {"estimate", "gradient_square"} <= set(dataset.data_vars):  # maps of kappa, of truth and by fit
+            known |= {"truth": KNOWN["kappa"], "estimate": KNOWN["kappa"], "gradient_square": (-2, 0, 0)}
+        if "frame" in dataset.coords and dataset["frame"].dtype.kind == "f":  # a time, unless it counts
+            known["frame"] = KNOWN["time"]
         if "eps" in interfaces:  # its equation is written for sigma = 1
             dataset = dataset.assign_attrs(sigma=dataset.attrs.get("sigma", 1.0))
 
         def power(name: object) -> Exponents | None:
-            words = str(name)
-            return None if RATIOS.search(words) else known.get(words) or known.get(words.split("_")[0])
+            words = str(name).split("_")
+            stems = ("_".join(words[:count]) for count in range(len(words), 0, -1))
+            return None if RATIOS.search(str(name)) else next((known[stem] for stem in stems if stem in known), None)
 
         changed = {
             name: _scaled(array, self._factor(exponents), _text(exponents))
@@ -168,6 +185,10 @@ class Units:
             name: value * self._factor(exponents) if _number(value) and (exponents := power(name)) else value
             for name, value in dataset.attrs.items()
         }
+        if not changed and attrs == dataset.attrs:
+            raise InputError(
+                "the data set has no axis or variable with a unit: rename them, such as to x, time, radius"
+            )
         coords = {name: array for name, array in changed.items() if name in dataset.coords}
         others = {name: array for name, array in changed.items() if name not in dataset.coords}
         return dataset.assign(others).assign_coords(coords).assign_attrs({**attrs, "units": "SI"})

@@ -20,6 +20,7 @@ from phasemill import config as settings
 from phasemill.config import Config
 from phasemill.core import limits
 from phasemill.core.errors import InputError
+from phasemill.core.run_times import size
 
 EXTRAS = ("docs", "peers", "viz")
 SHOWN = ("torch", "numba", "snakemake", "zarr", "xarray")
@@ -51,11 +52,10 @@ def python(folder: Path) -> Iterator[Check]:
         yield Check("packages", "problem", f"not as needed: {', '.join(wrong)}", "make install")
     else:
         yield Check("packages", "ok", shown)
-    extras = []
-    for extra in EXTRAS:
-        absent = [text for line in project["optional-dependencies"].get(extra, []) if (text := lacking(line))]
-        extras.append(f"[{extra}] {'no' if absent else 'yes'}")
-    yield Check("extras", "ok", f"{', '.join(extras)}; add one: pip install -e '.[viz]'")
+    optional = project["optional-dependencies"]
+    absent = [extra for extra in EXTRAS if any(map(lacking, optional.get(extra, [])))]
+    extras = ", ".join(f"[{extra}] {'no' if extra in absent else 'yes'}" for extra in EXTRAS)
+    yield Check("extras", "ok", extras + (f"; add it: pip install -e '.[{','.join(absent)}]'" if absent else ""))
 
 
 def lacking(line: str) -> str:
@@ -97,7 +97,7 @@ def memory(needed: Mapping[str, float]) -> Check:
     """Free memory against what jobs side by side took where they were measured (scale -> bytes)."""
     free = limits.memory()
     tight = [scale for scale, wants in needed.items() if wants > free]
-    text = f"{_gb(free)} free" + _wants(needed)
+    text = f"{_gb(free)} free" + _wants("needs", needed)
     if tight:
         return Check(
             "memory",
@@ -109,11 +109,18 @@ def memory(needed: Mapping[str, float]) -> Check:
 
 
 def disk(needed: Mapping[str, float], active: str, folder: Path) -> Check:
-    """Free disk space of data/ and results/ against what the scales left where they were measured (scale -> bytes)."""
+    """Free disk space of data/ and results/ against what the scales left where they were measured (scale -> bytes).
+
+    What a scale has made here already is not needed again.
+    """
+    kinds = ("data", "results")
+    needed = {
+        scale: max(0.0, its - sum(size(folder / kind / scale) for kind in kinds)) for scale, its in needed.items()
+    }
     free = min(
-        shutil.disk_usage(place if place.exists() else folder).free for place in (folder / "data", folder / "results")
+        shutil.disk_usage(place if place.exists() else folder).free for place in (folder / kind for kind in kinds)
     )
-    text = f"{_gb(free)} free in data/ and results/" + _wants(needed)
+    text = f"{_gb(free)} free in data/ and results/" + _wants("still needs", needed)
     if needed.get(active, 0) > free:
         return Check(
             "disk", "problem", text, f"make room for scale {active}, or link data/ and results/ to a larger disk"
@@ -121,11 +128,11 @@ def disk(needed: Mapping[str, float], active: str, folder: Path) -> Check:
     return Check("disk", "ok", text)
 
 
-def _wants(needed: Mapping[str, float]) -> str:
+def _wants(word: str, needed: Mapping[str, float]) -> str:
     """What each scale takes, and of which it is not known."""
     known = [f"{scale} {_gb(wants)}" for scale, wants in needed.items()]
     unknown = [scale for scale in settings.SCALES if scale not in needed]
-    parts = [f"needs {', '.join(known)}"] if known else []
+    parts = [f"{word} {', '.join(known)}"] if known else []
     return "".join(f"; {part}" for part in [*parts, *([f"{', '.join(unknown)} not measured"] if unknown else [])])
 
 

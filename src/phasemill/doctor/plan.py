@@ -8,11 +8,18 @@ import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from phasemill import config as settings
 from phasemill.config import Config, data_path, result_path
 from phasemill.core.errors import InputError
 from phasemill.core.run_times import SHORT, Task, makespan
+
+SMALL = ("draw", "page", "summary", "index", "statistics")
+"""Last word of the rules whose jobs are over in seconds at every scale."""
+
+UNKNOWN = 10.0
+"""Seconds of a small job where none of its kind was measured."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +34,28 @@ class Job:
     priority: int
     limit: float  # seconds on Slurm
 
+    @property
+    def kind(self) -> str:
+        """What it does: simulate, train, evaluate, draw ..."""
+        return self.rule.rpartition("_")[2]
+
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of a target. Not `measured`: at least one of its jobs counts with its limit on Slurm."""
+    """Seconds of a target, of whose CPU seconds `share` was measured.
+
+    A job that was not measured counts with its limit on Slurm; a small one with the median of its kind, or `UNKNOWN`.
+    """
 
     seconds: float
     cpu_seconds: float
-    measured: bool
+    measured: bool  # all of its jobs
+    share: float
+
+    @property
+    def known(self) -> bool:
+        """Whether it is more than a sum of limits."""
+        return self.share >= 0.5
 
 
 class Plan:
@@ -75,14 +96,21 @@ class Plan:
 
     def estimate(self, target: str, scale: str, times: Mapping[str, float], cores: int) -> Estimate:
         """How long a target takes from an empty folder."""
-        tasks, measured = {}, True
+        tasks, work, guessed = {}, 0.0, 0.0
         for number in sorted(self.of(target, scale)):
             job = self.jobs[number]
-            seconds = SHORT if job.name is None else times.get(job.name, job.limit)
-            measured &= job.name is None or job.name in times
+            seconds = SHORT if job.name is None else times.get(job.name)
+            if seconds is None:
+                seconds = self._small(job, times) if job.kind in SMALL else job.limit
+                guessed += seconds * job.threads
+            work += seconds * job.threads
             tasks[number] = Task(seconds, job.threads, job.needs, job.priority)
-        work = sum(task.seconds * task.threads for task in tasks.values())
-        return Estimate(makespan(tasks, cores), work, measured)
+        return Estimate(makespan(tasks, cores), work, not guessed, 1 - guessed / work if work else 1.0)
+
+    def _small(self, job: Job, times: Mapping[str, float]) -> float:
+        """Seconds of a small job by those of its kind."""
+        alike = (its.name for its in self.jobs if (its.scale, its.kind) == (job.scale, job.kind))
+        return median([times[name] for name in alike if name and name in times] or [UNKNOWN])
 
 
 def _dry_run(files: Iterable[str], folder: Path) -> tuple[list[Job], dict[str, int]]:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from phasemill import config as settings
 from phasemill.core import limits
+from phasemill.core.durations import duration
 from phasemill.core.errors import InputError
 from phasemill.core.run_times import Times
 from phasemill.doctor import checks
@@ -21,6 +22,10 @@ from phasemill.doctor.checks import Check
 from phasemill.doctor.plan import Estimate, Plan
 
 MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("mend", "bold red")}
+FOOTER = (
+    "From an empty folder. ?: less than half is measured. ≤: a few jobs are not,\n"
+    "and count with their limit on Slurm, or as others of their kind if small."
+)
 
 
 @dataclass(frozen=True)
@@ -101,12 +106,7 @@ def show(report: Report, console: Console) -> None:
         console.print(_table(report.estimates))
         for scale, source in report.sources.items():
             console.print(Text(f"{scale:7}{source}", style="dim"))
-        console.print(
-            Text(
-                "From an empty folder. ≤: some jobs not measured, counted with their limit on Slurm.",
-                style="dim",
-            )
-        )
+        console.print(Text(FOOTER, style="dim"))
     problems = report.problems
     console.print(
         Text(f"{len(problems)} to be mended before a run can start", style="bold red")
@@ -153,18 +153,17 @@ def _cells(target: str, estimates: dict[str, dict[str, Estimate]], gap: str) -> 
     style = "bold" if target == "all" or target in settings.WINGS else ""
     yield Text(gap + target, style=style)
     for targets in estimates.values():
-        estimate = targets[target]
-        text = duration(estimate.seconds)
-        yield Text(text, style=style) if estimate.measured else Text(f"≤{text}", style="dim")
+        yield Text(cell(targets[target]), style=style if targets[target].measured else "dim")
 
 
-def duration(seconds: float) -> str:
-    """A time in at most four characters: 25s, 12m, 1.5h, 24h, 5d."""
-    if seconds < 59.5:
-        return f"{seconds:.0f}s"
-    if seconds < 99.5 * 60:
-        return f"{seconds / 60:.0f}m"
-    hours = seconds / 3600
-    if hours < 48:
-        return f"{hours:.1f}h" if hours < 9.95 else f"{hours:.0f}h"
-    return f"{hours / 24:.0f}d"
+def cell(estimate: Estimate) -> str:
+    """An estimate as the table shows it."""
+    bound = "" if estimate.measured else "≤"
+    return bound + short(estimate.seconds) if estimate.known else "?"
+
+
+def short(seconds: float) -> str:
+    """A time in at most four characters, as narrow columns want it: 25s, 12m, 1.5h, 24h, 5d."""
+    number, unit = duration(round(seconds), " ").split()
+    value = float(number)
+    return f"{value:.0f}{unit[0]}" if value >= 9.95 else f"{value:.2g}{unit[0]}"

@@ -18,6 +18,7 @@ from pathlib import Path
 from markupsafe import Markup
 from pydantic import ValidationError
 
+from phasemill.core.durations import duration
 from phasemill.core.errors import InputError
 from phasemill.core.files import read_json
 from phasemill.report import svg
@@ -117,15 +118,6 @@ def write_index(folders: Sequence[Path], target: Path, scale: str) -> Path:
         script=Markup(script),
         hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 48 s, 12 min, 3.5 h."""
-    if seconds < 90:
-        return f"{seconds:.2g}\N{NO-BREAK SPACE}s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f}\N{NO-BREAK SPACE}min"
-    return f"{seconds / 3600:.3g}\N{NO-BREAK SPACE}h"
 
 
 def percent(share: float | None, signed: bool = True) -> str:

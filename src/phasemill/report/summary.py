@@ -7,6 +7,7 @@ store holds (`report.summary_fields`), so that a new wing appears by itself.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from phasemill.core.errors import InputError
@@ -41,22 +43,28 @@ class Error(_Model):
     name: str
     role: str
     rmse: float | None
+    """None also of a model that diverged."""
+    trivial: float | None
+    """RMSE of the trivial predictor on the simulations and frames of this model."""
     ratio: float | None
     """RMSE over that of the trivial predictor."""
     displacement: float | None
+    diverged: bool
 
 
 class Course(_Model):
     """A quantity against time: its figure, and what it says of the model that is drawn in colour.
 
     `final` and `rise` are in units of the truth's first value: the model minus the truth in the last frame (mean over
-    the simulations), and the largest rise from one frame to the next of any simulation.
+    the simulations), and the largest rise from one frame to the next of any simulation. Both are None of a model that
+    diverged.
     """
 
     what: str
     model: str
+    standing: fields.Standing
     final: float | None
-    rise: float
+    rise: float | None
     truth_rise: float
     file: str
     digest: str
@@ -86,9 +94,10 @@ class Entry(_Model):
     benchmark: str
     title: str
     model: str
-    """The learned model of least RMSE; empty if there is none."""
+    """The learned model of least RMSE, or the method where nothing was learned; empty if there is none."""
+    standing: fields.Standing | None
     trivial: float | None
-    """RMSE of the predictor to beat."""
+    """RMSE of the predictor to beat, where `model` has errors."""
     errors: list[Error]
     courses: dict[Section, Course]
     coefficients: list[Coefficient]
@@ -164,7 +173,8 @@ def summarise(folders: Sequence[Path], output: Path, scale: str, performance: Pa
         try:
             entry = _entry(dataset, metrics, drawn)
             cover = "cover" in dataset.attrs
-            if entry.model and fields.has_fields(dataset) and (cover or entry.wing not in pictures):
+            learned = entry.standing in ("best learned model", "learned model")
+            if learned and fields.has_fields(dataset) and (cover or entry.wing not in pictures):
                 pictures[entry.wing] = _picture(dataset, entry, drawn)
         except (ValueError, KeyError, IndexError) as error:
             raise InputError(f"{folder / 'fields.zarr'} cannot be summarised ({error}); evaluate it again") from error
@@ -182,14 +192,21 @@ def summarise(folders: Sequence[Path], output: Path, scale: str, performance: Pa
 
 def _entry(dataset: xr.Dataset, metrics: Metrics, folder: Path) -> Entry:
     name = metrics.benchmark
-    rows, trivial = _errors(dataset)
+    rows = _errors(dataset)
     scores = {row.name: row.rmse for row in rows if row.rmse is not None}
+    lost = {row.name for row in rows if row.diverged}
     best = fields.pick(tuple(row.name for row in rows), tuple(row.role for row in rows), scores)
     courses: dict[Section, Course] = {}
     for section, stems in SECTIONS.items():
         found = fields.course(dataset, stems)
-        chosen = fields.pick(found.found.names, found.found.roles, scores) if found else None
-        if found and chosen:
+        if found is None:
+            continue
+        names, roles = found.found.names, found.found.roles
+        chosen = fields.pick(names, roles, scores)
+        if chosen and not chosen.best:  # no errors: the course itself ranks them
+            apart = {own: distance for own, distance in found.distances().items() if own not in lost}
+            chosen = fields.pick(names, roles, apart)
+        if chosen:
             courses[section] = _course(found, chosen, folder / f"{name}_{section}.svg")
     recovered = [
         _coefficient(symbol, found, truth, sigma, folder / f"{name}_{symbol}.svg")
@@ -199,48 +216,58 @@ def _entry(dataset: xr.Dataset, metrics: Metrics, folder: Path) -> Entry:
         wing=metrics.wing,
         benchmark=name,
         title=metrics.title,
-        model=best or "",
-        trivial=trivial,
+        model=best.name if best else "",
+        standing=best.standing if best else None,
+        trivial=next((row.trivial for row in rows if best and row.name == best.name), None),
         errors=rows,
         courses=courses,
         coefficients=recovered,
     )
 
 
-def _errors(dataset: xr.Dataset) -> tuple[list[Error], float | None]:
-    """Errors of each model, and the RMSE of the trivial predictor: the store's own, else standing still."""
+def _errors(dataset: xr.Dataset) -> list[Error]:
+    """Errors of each model, beside those of the trivial predictor on the same simulations and frames."""
     found, lengths = fields.errors(dataset), fields.displacement(dataset)
     if found is None:
-        return [], None
-    scores = [fields.rms(values) for values in found.values]
-    own = [score for score, role in zip(scores, found.roles, strict=True) if role == "trivial" and score is not None]
-    trivial = min(own) if own else fields.standing_still(dataset, found.values.shape[-1])
+        return []
+    held = fields.trivial(dataset, found)
+    beside = np.full(found.values.shape[1:], np.nan) if held is None else np.broadcast_to(held, found.values.shape[1:])
+    known = np.isfinite(found.values).any(axis=0) | np.isfinite(beside)
     apart = dict(zip(lengths.names, lengths.values, strict=True)) if lengths else {}
-    rows = [
-        Error(
-            name=name,
-            role=role,
-            rmse=score,
-            ratio=score / trivial if score is not None and trivial else None,
-            displacement=_mean(apart[name]) if name in apart else None,
+    rows = []
+    for name, role, values in zip(found.names, found.roles, found.values, strict=True):
+        lost = bool(fields.diverged(values, known).any())
+        score = None if lost else fields.rms(values)
+        trivial = fields.rms(np.where(np.isfinite(values), beside, np.nan))
+        rows.append(
+            Error(
+                name=name,
+                role=role,
+                rmse=score,
+                trivial=trivial,
+                ratio=score / trivial if score is not None and trivial else None,
+                displacement=_mean(apart[name]) if name in apart and not lost else None,
+                diverged=lost,
+            )
         )
-        for name, role, score in zip(found.names, found.roles, scores, strict=True)
-    ]
-    return rows, trivial
+    return rows
 
 
-def _course(found: fields.Course, model: str, path: Path) -> Course:
+def _course(found: fields.Course, chosen: fields.Choice, path: Path) -> Course:
     truth, models = found.normalised()
+    model = chosen.name
     own = models[found.found.names.index(model)]
     reference = truth[found.found.names.index(model)] if len(truth) > 1 else truth[0]
+    rise = _rise(own, np.isfinite(reference))
     reference = np.where(np.isfinite(own), reference, np.nan)
     digest = figures.course(path, found.found, truth, models, model)
     return Course(
         what=found.label,
         model=model,
-        final=_mean((own - reference)[:, -1]),
-        rise=_rise(own),
-        truth_rise=_rise(reference),
+        standing=chosen.standing,
+        final=None if rise is None else _mean((own - reference)[:, -1]),
+        rise=rise,
+        truth_rise=_rise(reference, np.isfinite(own)) or 0.0,
         file=path.name,
         digest=digest,
     )
@@ -284,9 +311,10 @@ def _picture(dataset: xr.Dataset, entry: Entry, folder: Path) -> Picture:
 def _run(provenance: Sequence[tuple[str, list[dict[str, Any]]]], scale: str) -> Run:
     """Each stage once; a stage belongs to the scale in whose folder its command wrote."""
     own: dict[str, tuple[str, dict[str, Any]]] = {}
+    here = re.compile(rf"(?:^|[\s/='\"])(?:data|results)/{re.escape(scale)}/")  # a home folder may bear its name, too
     for wing, stages in provenance:
         for stage in stages:
-            if f"/{scale}/" in str(stage.get("command")):
+            if here.search(str(stage.get("command"))):
                 own.setdefault(json.dumps(stage, sort_keys=True), (wing, stage))
     seconds: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for wing, stage in own.values():
@@ -333,7 +361,9 @@ def _mean(values: fields.Floats) -> float | None:
     return float(finite.mean()) if finite.size else None
 
 
-def _rise(values: fields.Floats) -> float:
-    """Largest rise from one frame to the next, of any simulation; 0 if it only falls."""
+def _rise(values: fields.Floats, known: NDArray[np.bool_]) -> float | None:
+    """Largest rise from one frame to the next, of any simulation; 0 if it only falls, None if it diverged."""
+    if fields.diverged(values, known).any():
+        return None
     steps = np.diff(values, axis=-1)
     return float(np.max(steps[np.isfinite(steps)], initial=0.0))

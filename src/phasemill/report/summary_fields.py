@@ -4,7 +4,7 @@ A benchmark's `fields.zarr` takes part in a section of the summary by what it ho
 
 | section | variables, dims (sim[, model][, time or frame]) |
 |---|---|
-| energy | `energy` with `energy_truth` (or `energy_prediction`, then `energy` is the truth's) |
+| energy | `energy` or `energy_density` with `…_truth` (or `…_prediction`, then the bare name is the truth's) |
 | size | `mean_radius`, `radius` or `wavelength`, in the same way |
 | errors | `rmse` or `mse`, else from `truth` and `prediction`; `interface_displacement` or `displacement` |
 | coefficients | `NAME_estimate`, with the true `NAME` by simulation and perhaps `NAME_sigma` |
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -33,8 +33,9 @@ Floats = NDArray[np.float64]
 ROLES = ("network", "model", "solver", "trivial", "check")
 """`model` is what a store without roles has; `trivial` is the predictor to beat; `check` is none of all these."""
 LEARNED = ("network", "model")
+Standing = Literal["best learned model", "learned model", "best method", "method"]
 TIMES, SPACE = ("time", "frame"), ("x", "y", "z")
-ENERGIES, SIZES = ("energy",), ("mean_radius", "radius", "wavelength")
+ENERGIES, SIZES = ("energy", "energy_density"), ("mean_radius", "radius", "wavelength")
 DISPLACEMENTS = ("interface_displacement", "displacement")
 
 
@@ -49,6 +50,18 @@ class Cube:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """The model that stands for a benchmark, and what it may be called: the best one only if errors have ranked it."""
+
+    name: str
+    standing: Standing
+
+    @property
+    def best(self) -> bool:
+        return self.standing in ("best learned model", "best method")
+
+
+@dataclass(frozen=True)
 class Course:
     """A quantity of the truth (1 or model, sim, time) and of each model."""
 
@@ -60,8 +73,21 @@ class Course:
         """Truth and models over the first value that the truth has in each simulation."""
         at = np.isfinite(self.truth).argmax(axis=-1, keepdims=True)
         first = np.take_along_axis(self.truth, at, axis=-1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self.truth / first, self.found.values / first
+        first = np.where(first == 0, np.nan, first)
+        return self.truth / first, self.found.values / first
+
+    def distances(self) -> dict[str, float]:
+        """Root mean square of model minus truth, both normalised, of each model that has not diverged."""
+        truth, models = self.normalised()
+        known = np.broadcast_to(np.isfinite(truth), models.shape)
+        found = {
+            name: rms(own - reference)
+            for name, own, reference, kept in zip(
+                self.found.names, models, np.broadcast_to(truth, models.shape), known, strict=True
+            )
+            if not diverged(own, kept).any()
+        }
+        return {name: distance for name, distance in found.items() if distance is not None}
 
 
 def open_fields(folder: Path) -> xr.Dataset:
@@ -78,7 +104,7 @@ def course(dataset: xr.Dataset, stems: tuple[str, ...]) -> Course | None:
     for stem in stems:
         if stem not in dataset.data_vars:
             continue
-        label = str(dataset[stem].attrs.get("long_name", stem))
+        label = str(dataset[stem].attrs.get("long_name", stem)).removesuffix(" of the truth")  # both are shown
         if f"{stem}_truth" in dataset:
             truth, found = cube(dataset, f"{stem}_truth").values, cube(dataset, stem)
         elif f"{stem}_prediction" in dataset:
@@ -92,28 +118,37 @@ def course(dataset: xr.Dataset, stems: tuple[str, ...]) -> Course | None:
             truth, found = found.values[[at]], _picked(found, others)
         if found.values.shape[-1] < 2:
             continue
-        backwards = _backwards(dataset)
         for values in (truth, found.values):
-            values[:, backwards] = values[:, backwards, ::-1]
+            _turn(dataset, values)
         return Course(label, truth, found)
     return None
 
 
 def errors(dataset: xr.Dataset) -> Cube | None:
-    """RMSE of each model, by simulation and frame."""
+    """RMSE of each model, by simulation and frame, along the direction of time."""
     if "rmse" in dataset.data_vars:
-        return cube(dataset, "rmse")
+        found = cube(dataset, "rmse")
+        _turn(dataset, found.values)
+        return found
     if "mse" not in dataset.data_vars:
         if not has_fields(dataset):
             return None
         square = (dataset.prediction.astype(float) - dataset.truth.astype(float)) ** 2
         dataset = dataset.assign(mse=square.mean([axis for axis in SPACE if axis in square.dims]))
     squares = cube(dataset, "mse")
+    _turn(dataset, squares.values)
     return Cube(np.sqrt(squares.values), squares.names, squares.roles, squares.times)
 
 
-def standing_still(dataset: xr.Dataset, frames: int) -> float | None:
-    """RMSE of the truth's own start held for all its `frames`; of its mean where there is no time.
+def trivial(dataset: xr.Dataset, found: Cube) -> Floats | None:
+    """RMSE (sim, frame) of the predictor to beat: the best of the store's own, else standing still."""
+    own = [values for values, role in zip(found.values, found.roles, strict=True) if role == "trivial"]
+    known = [(score, number) for number, values in enumerate(own) if (score := rms(values)) is not None]
+    return own[min(known)[1]] if known else standing_still(dataset, found.values.shape[-1])
+
+
+def standing_still(dataset: xr.Dataset, frames: int) -> Floats | None:
+    """RMSE (sim, frame) of the truth's own start held for all its `frames`; (sim, 1) of its mean without time.
 
     None where the store has no truth, or one at other frames than its errors.
     """
@@ -128,7 +163,20 @@ def standing_still(dataset: xr.Dataset, frames: int) -> float | None:
     else:
         ends = np.where(_backwards(dataset), truth.sizes["time"] - 1, 0)
         held = truth.isel(time=xr.DataArray(ends, dims="sim"), drop=True)
-    return rms(np.sqrt(((truth - held) ** 2).mean(space).values))
+    square = ((truth - held) ** 2).mean([dim for dim in truth.dims if dim not in ("sim", "time")])
+    values: Floats = np.sqrt(square.transpose("sim", ...).values).reshape(dataset.sizes["sim"], -1)
+    _turn(dataset, values[None])
+    return values
+
+
+def diverged(values: Floats, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where a model (..., frame) has blown up: infinite, or, once begun, without a number where others are `known`.
+
+    A simulation without any number is one that the model was not run on.
+    """
+    infinite, finite = np.isinf(values), np.isfinite(values)
+    begun = np.logical_or.accumulate(finite | infinite, axis=-1)
+    return np.asarray(infinite | (begun & known & ~finite))
 
 
 def displacement(dataset: xr.Dataset) -> Cube | None:
@@ -189,10 +237,19 @@ def portrait(dataset: xr.Dataset, model: str) -> xr.Dataset:
     return one.isel(time=one.sizes["time"] // 2) if maps and "time" in one.dims else one
 
 
-def pick(names: tuple[str, ...], roles: tuple[str, ...], scores: dict[str, float]) -> str | None:
-    """The learned one of least error; the first where none has an error; None if nothing was learned."""
+def pick(names: tuple[str, ...], roles: tuple[str, ...], scores: dict[str, float]) -> Choice | None:
+    """The learned one of least error, or the solver where nothing was learned; None if there is neither.
+
+    Where none of them has an error it is the first, and not called best.
+    """
     learned = [name for name, role in zip(names, roles, strict=True) if role in LEARNED]
-    return min(learned, key=lambda name: scores.get(name, np.inf), default=None)
+    own = learned or [name for name, role in zip(names, roles, strict=True) if role == "solver"]
+    if not own:
+        return None
+    best = min(own, key=lambda name: scores.get(name, np.inf))
+    if learned:
+        return Choice(best, "best learned model" if best in scores else "learned model")
+    return Choice(best, "best method" if best in scores else "method")
 
 
 def rms(values: Any) -> float | None:
@@ -226,6 +283,12 @@ def _names(dataset: xr.Dataset, name: str) -> tuple[tuple[str, ...], tuple[str, 
         raise InputError(f"coordinate {name}: flag_roles needs one of {', '.join(ROLES)} for each of flag_meanings")
     played = [roles[int(code)] if roles else "model" for code in np.atleast_1d(coordinate.values)]
     return tuple(word.replace("_", " ") for word in words), tuple(played)
+
+
+def _turn(dataset: xr.Dataset, values: Floats) -> None:
+    """Turn the frames of videos (model, sim, frame) that run backwards, in place."""
+    backwards = _backwards(dataset)
+    values[:, backwards] = values[:, backwards, ::-1]
 
 
 def _backwards(dataset: xr.Dataset) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from phasemill.core import figures
 from phasemill.core.files import write_bytes
 from phasemill.core.isosurface import render
 from phasemill.report.pictures import encoded
-from phasemill.report.summary_fields import LEARNED, Cube, Floats
+from phasemill.report.summary_fields import LEARNED, Cube, Floats, diverged
 
 K = TypeVar("K", bound=str)
 
@@ -33,16 +33,17 @@ def course(path: Path, found: Cube, truth: Floats, models: Floats, best: str) ->
     plot, ax = _panel()
     span = float(np.ptp(found.times)) or 1.0
     times = (found.times - found.times[0]) / span
-    for name, role, values in zip(found.names, found.roles, models, strict=True):
+    known = np.isfinite(np.broadcast_to(truth, models.shape))
+    for number, (name, role) in enumerate(zip(found.names, found.roles, strict=True)):
         if role in LEARNED and name != best:
-            ax.plot(times, _mean(values), color=OTHER, linewidth=1.0, zorder=2)
+            ax.plot(times, _mean(models[number], known[number]), color=OTHER, linewidth=1.0, zorder=2)
     number = found.names.index(best)
-    reference, own = _mean(truth[number if len(truth) > 1 else 0]), _mean(models[number])
+    reference, own = _mean(truth[number if len(truth) > 1 else 0]), _mean(models[number], known[number])
     ax.plot(times, reference, color=TRUTH, linewidth=2.6, alpha=0.85, zorder=3)
     ax.plot(times, own, color=MODEL, linewidth=1.5, linestyle=(0, (4, 1.6)), zorder=4)
     ax.set(xlim=(0, 1), xticks=[0, 0.5, 1], xticklabels=["0", "", "T"])
-    known, tried = (float(np.max(values[np.isfinite(values)], initial=1.0)) for values in (reference, own))
-    ax.set_ylim(0, 1.06 * max(known, min(tried, 2 * known)))  # a model that blows up shall not flatten the truth
+    highest, tried = (float(np.max(values[np.isfinite(values)], initial=1.0)) for values in (reference, own))
+    ax.set_ylim(0, 1.06 * max(highest, min(tried, 2 * highest)))  # a model that blows up shall not flatten the truth
     return _saved(plot, path)
 
 
@@ -108,9 +109,10 @@ def _saved(plot: Figure, path: Path) -> str:
     return hashlib.sha256(figures.save_svg(plot, path).read_bytes()).hexdigest()
 
 
-def _mean(values: Floats) -> Floats:
-    """(sim, time) to (time), over the simulations that there are."""
-    kept = values[np.isfinite(values).any(axis=-1)]
-    count = np.isfinite(kept).sum(axis=0)
-    total: Floats = np.nansum(kept, axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+def _mean(values: Floats, known: Any = False) -> Floats:
+    """(sim, time) to (time), over the simulations that there are; a curve ends where one of them diverges."""
+    finite = np.isfinite(values)
+    count = finite.sum(axis=0)
+    total: Floats = np.where(finite, values, 0.0).sum(axis=0)
+    lost = diverged(values, np.broadcast_to(known, values.shape)).any(axis=0)
+    return np.where((count > 0) & ~lost, total / np.maximum(count, 1), np.nan)

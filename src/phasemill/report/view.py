@@ -79,7 +79,7 @@ def open_source(path: Path, variable: str | None = None, sim: int | None = None)
     try:
         dataset = open_group(path)
     except Exception as error:  # whatever zarr and xarray raise about a foreign or broken folder
-        raise InputError(f"{path} cannot be opened as a Zarr group ({type(error).__name__}): give another") from error
+        raise InputError(f"{path} is no Zarr store: give the .zarr that phasemill evolve or simulate wrote") from error
     array = one_simulation(field_variable(dataset, path, variable), path, sim)
     if min(array.sizes[axis] for axis in AXES if axis in array.dims) < 2:
         raise InputError(f"{path}: {array.name} has fewer than 2 cells along an axis: there is nothing to see")

@@ -152,6 +152,15 @@ def evolve(
     >>> float(abs(result["mean"] - phi0.mean()).max()) < 1e-12  # and the mass is conserved
     True
     """
+    if isinstance(phi0, xr.Dataset):
+        raise InputError("evolve takes one array: choose a variable and a frame, such as ds.phi.isel(time=-1)")
+    numbers = {"until": until, "eps": eps, "mobility": mobility, "dx": dx}
+    given = {
+        name: value for name, value in (("every", every), ("tolerance", tolerance), ("dt", dt)) if value is not None
+    }
+    for name, value in (numbers | given).items():
+        if np.ndim(value) or np.asarray(value).dtype.kind not in "iuf":
+            raise InputError(f"{name} is {value!r}: give a number")
     values, note = as_field(np.asarray(phi0), "phi0")
     setup = Setup(Medium(eps, mobility, dx, boundary), until, every, solver, tolerance, dt, model, threads)
     return run(values, setup, "phi0", [note] if note else []).isel(sim=0, drop=True)

@@ -233,16 +233,17 @@ def _write_fields(
     attrs |= {n: source.attrs[n] for n in ("equation", "eta", "mu", "dx")}
     with store.create(path, coords, variables, attrs) as writer:
         for sim, (frames, area) in enumerate(shown):
-            truth = source["area"][sim].values
+            truth, cell = source["area"][sim].values, float(source.attrs["dx"]) ** 2
             writer.write(
                 sim, truth=(phi[sim] ** 2).sum(axis=1), prediction=(frames**2).sum(axis=1),
                 truth_grain=phi[sim].argmax(axis=1), grain_number=frames.argmax(axis=1),
-                area_truth=truth, area=area, mean_radius_truth=_mean_radius(truth), mean_radius=_mean_radius(area),
+                area_truth=truth, area=area,
+                mean_radius_truth=_mean_radius(truth, cell), mean_radius=_mean_radius(area, cell),
             )  # fmt: skip
         writer.provenance = clock.record("fields", job.model_dump())
 
 
-def _mean_radius(areas: NDArray[Any]) -> Floats:
-    """By time, the mean of sqrt(area / pi) over the grains that are left; areas (time, grain)."""
-    living = areas > 0
+def _mean_radius(areas: NDArray[Any], cell: float) -> Floats:
+    """By time, the mean of sqrt(area / pi) over the grains of at least a cell, not dust; areas (time, grain)."""
+    living = areas >= cell
     return np.asarray(np.sqrt(areas / np.pi).sum(axis=1, where=living) / np.maximum(living.sum(axis=1), 1))

@@ -156,7 +156,7 @@ def _write_fields(
     dims = ("sim", "series", "time")
     variables = {
         "phi": store.Variable((*dims, "x", "y", "z"), "1", "concentration"),
-        "energy": store.Variable(dims, "1", "free energy per volume", "float64"),
+        "energy_density": store.Variable(dims, "1", "free energy per volume", "float64"),
         "structure_factor": store.Variable((*dims, "k"), "1", "structure factor", "float64"),
     }
     attrs = {"title": "Ensemble on the network's grid", "eps": job.medium.eps, "dx": dx}
@@ -165,7 +165,7 @@ def _write_fields(
             writer.write(
                 sim,
                 phi=np.stack([its[sim] for its in fields.values()]),
-                energy=np.stack([energy[name][sim] for name in fields]),
+                energy_density=np.stack([energy[name][sim] for name in fields]),
                 structure_factor=np.stack([factors[name][sim] for name in fields]),
             )
         writer.provenance = clock.record("fields", job.model_dump())

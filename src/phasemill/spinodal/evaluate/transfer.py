@@ -263,12 +263,13 @@ def _write_fields(
     """Slices of the test sequences of both further stages, and their roll-outs by the first seed."""
     rows = [(stage, number) for stage in TARGETS for number in range(len(truths[stage]))]
     kinds = (SHIPPED, "before", *ORIGINS)
+    roles = ["check" if kind == SHIPPED else "network" for kind in kinds]  # it is no training that is compared here
     step = job.medium.factor
     coords = xr.Dataset(
         coords={
             "sim": ("sim", np.arange(len(rows)), {"units": "1", "long_name": "test sequence"}),
             "stage": store.flags([stage for stage, _ in rows], STAGES, "sim", "stage"),
-            "kind": store.flags(kinds, kinds, "kind", "training"),
+            "kind": store.flags(kinds, kinds, "kind", "training", roles),
             "time": source.time,
             "x": source.x[::step],
             "y": source.y[::step],

@@ -41,7 +41,7 @@ def substeps(job: SubstepsJob, data: Path, output: Path, *, threads: int = 1) ->
     forward, finest = scores["forward_euler"], max(counts)
     slope = np.log(mae(forward[min(counts)]) / mae(forward[finest])) / np.log(finest / min(counts))
     collapse, collapse_note = _collapse(held_out, found["forward_euler"][:, counts.index(1)])
-    best = Estimates(f"direct, K = {finest}", found["reverse"][:, counts.index(finest)].tolist())
+    best = Estimates(f"direct, K = {finest}", found["reverse"][:, counts.index(finest)].tolist(), role="solver")
     write_fields(output / "fields.zarr", source, held_out, [best], job.search.field_frames, clock, job.model_dump())
     claims: dict[str, float | None] = {f"transport.substeps.mae_k{k}": mae(forward[k]) for k in counts}
     return {
@@ -124,10 +124,8 @@ def stride(job: StrideJob, data: Path, output: Path, *, threads: int = 1) -> dic
         exact.append(recover_direct(spectra, job.search.bounds).kappa)
     scores = {mode: {s: score(held_out, found[mode][s]) for s in strides} for mode in MODES}
     matched = score(held_out, exact)
-    write_fields(
-        *(output / "fields.zarr", source, held_out, [Estimates(f"every {strides[-1]}th frame, matched", exact)]),
-        *(job.search.field_frames, clock, job.model_dump()),
-    )
+    shown = [Estimates(f"every {strides[-1]}th frame, matched", exact, role="solver")]
+    write_fields(output / "fields.zarr", source, held_out, shown, job.search.field_frames, clock, job.model_dump())
     return {
         "title": "Frames left out",
         "question": (

@@ -33,6 +33,8 @@ class Estimates:
     kappa: Sequence[float]
     seconds: Sequence[float] = ()
     """From the frames in memory to the answer, for each row."""
+    role: str = "network"
+    """In the summary (`report.summary_fields.ROLES`): "solver" of a method without any network."""
 
     @property
     def median_seconds(self) -> float:
@@ -43,7 +45,7 @@ class Estimates:
 def constant(source: xr.Dataset, rows: Sequence[Row]) -> Estimates:
     """The trivial estimator: the mean kappa of the training simulations, whatever the video shows."""
     train = np.array(store.meanings(source.split)) == "train"
-    return Estimates("constant kappa", [float(source.kappa.values[train].mean())] * len(rows))
+    return Estimates("constant kappa", [float(source.kappa.values[train].mean())] * len(rows), role="trivial")
 
 
 def score(rows: Sequence[Row], kappa: Sequence[float]) -> Scores:
@@ -207,7 +209,9 @@ def write_fields(
     coords = xr.Dataset(
         coords={
             "sim": xr.DataArray(np.arange(len(rows)), dims="sim", attrs={"units": "1", "long_name": "video"}),
-            "model": store.flags(labels, tuple(labels), "model", "method that estimated kappa"),
+            "model": store.flags(
+                labels, tuple(labels), "model", "method that estimated kappa", [m.role for m in methods]
+            ),
             "time": source.time[kept],
             "x": source.x,
             "y": source.y,

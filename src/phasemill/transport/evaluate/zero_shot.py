@@ -58,9 +58,9 @@ def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1) -
 
     budget = f"{job.zero_shot.steps}-step network"
     methods = [
-        Estimates("direct minimisation", [e.kappa for e in direct], seconds["direct"]),
+        Estimates("direct minimisation", [e.kappa for e in direct], seconds["direct"], "solver"),
         Estimates(budget, [e.kappa for e in network], seconds["network"]),
-        Estimates("direct, mobility by forward Euler", [e.kappa for e in forward]),
+        Estimates("direct, mobility by forward Euler", [e.kappa for e in forward], role="solver"),
         constant(source, rows),
     ]
     known = {

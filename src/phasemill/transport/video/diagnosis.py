@@ -158,7 +158,7 @@ def judge(
         sentence = f"{equation.names[0]} is not seen: it is within three sigma of zero"
     elif direction != "auto" and (direction == "sharpening") != sharpening:
         seen = "sharpens" if sharpening else "smooths"
-        sentence = f"the physics does not fit: --direction is {direction}, but the field {seen}; use --direction auto"
+        sentence = f"the physics does not fit: direction is {direction}, but the field {seen}; use direction auto"
     elif needed and clipped >= CLIPPED:
         sentence = (
             f"not decided: {100 * clipped:.0f} % of the pixels are clipped, which alone can look like the term "

@@ -184,5 +184,5 @@ def about_range(frames: Floats, physics: Physics, intensity: str) -> list[str]:
         return []
     return [
         f"The values lie between {seen[0]:.3g} and {seen[1]:.3g}, but the phases of {physics} are {low} and {high}: "
-        "say with --values which field values black and white are, or use --intensity affine."
+        "say which field values black and white are (--values on the command line), or use intensity affine."
     ]

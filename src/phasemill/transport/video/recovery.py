@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from math import ceil
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from phasemill.core.errors import InputError
+from phasemill.core.errors import InputError, unknown
 from phasemill.core.video import LARGEST, SMALLEST, Video
 from phasemill.transport.recover.trajectory import TrajectoryFit, recover_trajectory
 from phasemill.transport.video.bumps import Floats, Lattice
@@ -128,7 +128,7 @@ def recover_video(
 
     Raises InputError for values that cannot be used.
     """
-    _check(video, dx, interval, boundary, physics, intensity)
+    _check(video, dx, interval, physics, direction, boundary, intensity)
     frames = video.frames
     equation = (AFFINE if intensity == "affine" else EQUATIONS)[physics]
     blocks, used = _blocks(frames)
@@ -138,7 +138,7 @@ def recover_video(
     fits = _fits(blocks, equation, dx, interval, noise, gamma)
     if not fits:
         raise InputError(
-            f"{video.name}: no bumps show {equation.formula}: use more frames, a larger window, or another --physics"
+            f"{video.name}: no bumps show {equation.formula}: use more frames, a larger window, or another physics"
         )
     best = min(fits, key=_relative_sigma)
     missing = missing_terms(best, equation)
@@ -179,7 +179,7 @@ def recover_video(
     notes += verdict.notes
     notes += about_range(frames, physics, intensity)
     if intensity == "affine" and physics == "heat":
-        notes.append("The heat equation is the same for gain u + offset, so --intensity affine changes nothing.")
+        notes.append("The heat equation is the same for gain u + offset, so intensity affine changes nothing.")
     if video.longer:
         notes.append(f"The frames after the {len(frames)}th are not used.")
     if used < 1:
@@ -270,28 +270,36 @@ def _doubt(trajectory: TrajectoryFit, kappa: float, sigma: float, boundary: Boun
 
 
 def _check(
-    video: Video, dx: float, interval: float, boundary: Boundary, physics: Physics, intensity: Intensity
-) -> None:
-    for option, value in (("--dx", dx), ("--dt", interval)):
+    video: Video, dx: float, interval: float, physics: Physics, direction: Direction, boundary: Boundary,
+    intensity: Intensity,
+) -> None:  # fmt: skip
+    choices = {
+        "physics": (physics, Physics), "direction": (direction, Direction), "boundary": (boundary, Boundary),
+        "intensity": (intensity, Intensity),
+    }  # fmt: skip
+    for name, (choice, known) in choices.items():
+        if choice not in get_args(known):
+            raise InputError(unknown(choice, get_args(known), name))
+    for name, value in (("dx", dx), ("dt", interval)):
         if not (np.isfinite(value) and value > 0):
-            raise InputError(f"{option} is {value:g}: give a positive number")
+            raise InputError(f"{name} is {value:g}: give a positive number")
         if not SMALLEST < value < LARGEST:
-            raise InputError(f"{option} is {value:g}: use units in which it is between {SMALLEST:g} and {LARGEST:g}")
+            raise InputError(f"{name} is {value:g}: use units in which it is between {SMALLEST:g} and {LARGEST:g}")
     if boundary != "crop" and physics != "heat":
-        raise InputError(f"--boundary {boundary} is for --physics heat: leave it at crop for {physics}")
+        raise InputError(f"boundary {boundary} is for physics heat: leave it at crop for {physics}")
     if boundary != "crop" and intensity == "gamma":
-        raise InputError(f"--boundary {boundary} needs pixels that follow the field linearly: use crop with gamma")
+        raise InputError(f"boundary {boundary} needs pixels that follow the field linearly: use crop with gamma")
     if intensity == "gamma" and physics != "heat":
-        raise InputError(f"--intensity gamma is for --physics heat: use identity or affine for {physics}")
+        raise InputError(f"intensity gamma is for physics heat: use identity or affine for {physics}")
     if intensity == "gamma" and video.frames.min() < 0:
-        raise InputError(f"--intensity gamma needs values that are not negative, but {video.name} has some")
+        raise InputError(f"intensity gamma needs values that are not negative, but {video.name} has some")
 
 
 def _check_darkness(video: Video, blocks: list[Floats], noise: float, intensity: Intensity) -> None:
     dark = float(np.mean([np.mean(block < DARK * noise) for block in blocks]))
     if intensity == "gamma" and dark > MOST_DARK:
         raise InputError(
-            f"--intensity gamma: {100 * dark:.1f} % of the pixels of {video.name} are within {DARK:g} sigma of black, "
+            f"intensity gamma: {100 * dark:.1f} % of the pixels of {video.name} are within {DARK:g} sigma of black, "
             "where a power of them is noise: cut out a brighter part, or map the pixels to the field yourself"
         )
 
