@@ -83,8 +83,7 @@ class Slurm(Block):
     """Your site; belongs into the untracked config/site.yaml."""
 
     account: str = Field(default="", description="Slurm account; empty: the site's default")
-    cpu_partition: str = Field(default="", description="partition of CPU jobs; empty: the site's default")
-    gpu_partition: str = Field(default="", description="partition of GPU jobs; empty: the site's default")
+    partition: str = Field(default="", description="partition of the jobs; empty: the site's default")
     max_minutes: int | None = Field(default=None, ge=1, description="longest run time that the partitions allow")
 
 

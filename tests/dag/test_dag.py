@@ -184,7 +184,7 @@ def test_site_settings_reach_the_jobs(tmp_path):
             (tmp_path / "config" / path.name).symlink_to(path)
     text = dry_run(tmp_path, "truth")
     assert "slurm_account" not in text
-    site = "slurm: {account: proj1, cpu_partition: short, max_minutes: 7}\n"
+    site = "slurm: {account: proj1, partition: short, max_minutes: 7}\n"
     (tmp_path / "config" / "site.yaml").write_text(site)
     text = dry_run(tmp_path, "all")
     assert "slurm_account=proj1" in text

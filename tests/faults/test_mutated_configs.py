@@ -155,7 +155,7 @@ def test_a_changed_configuration_is_valid_or_refused_in_clear_lines(wanted):
 
 
 @settings(swift, max_examples=60)
-@given(wanted=changes({"slurm": {"account": "mine", "cpu_partition": "a", "gpu_partition": "b", "max_minutes": 60}}))
+@given(wanted=changes({"slurm": {"account": "mine", "partition": "a", "max_minutes": 60}}))
 def test_changed_settings_of_a_site_are_valid_or_refused_in_clear_lines(wanted, tmp_path_factory):
     site, _ = changed({"slurm": {"account": "mine", "max_minutes": 60}}, wanted)
     path = tmp_path_factory.mktemp("site") / "site.yaml"

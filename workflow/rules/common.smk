@@ -155,13 +155,11 @@ def benchmark_files(benchmarks):
     ]
 
 
-def site(gpu=False):
+def site():
     """Resources of your own site: only what config/site.yaml names, so that default-resources stay in force."""
     chosen = {
         "slurm_account": CONFIG.slurm.account,
-        "slurm_partition": (
-            CONFIG.slurm.gpu_partition if gpu else CONFIG.slurm.cpu_partition
-        ),
+        "slurm_partition": CONFIG.slurm.partition,
     }
     return {key: value for key, value in chosen.items() if value}
 
