@@ -244,6 +244,7 @@ def test_noise_alone_shows_nothing() -> None:
 def test_a_direction_that_is_not_so_is_said() -> None:
     result = recover(noisy(window(), 0.01), direction="sharpening")
     assert "direction is sharpening, but the field smooths" in result.verdict
+    assert "so intensity affine changes nothing" in " ".join(recover(noisy(window(), 0.01), intensity="affine").notes)
 
 
 def test_frames_far_apart() -> None:
@@ -274,11 +275,6 @@ def test_clipped_pixels_are_mentioned() -> None:
 def test_what_cannot_be_used_is_said(options: dict[str, object], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         recover(window() - 1, **options)  # type: ignore[arg-type]
-
-
-def test_messages_suit_python_as_well() -> None:
-    notes = recover(noisy(window(), 0.01), intensity="affine").notes
-    assert "so intensity affine changes nothing" in " ".join(notes)
 
 
 def coloured(kind: str, seed: int, shape: tuple[int, ...]) -> np.ndarray:

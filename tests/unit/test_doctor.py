@@ -194,7 +194,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def test_a_typo_of_the_configuration_and_of_the_site_is_named(clone):
-    (clone / "config/site.yaml").write_text("slurm: {partition: x}")
+    (clone / "config/site.yaml").write_text("slurm: {partitions: x}")
     found, read = checks.checkout(clone)
     assert (found.state, read) == ("problem", None)
     assert "partition" in found.text

@@ -25,7 +25,7 @@ from xarray.backends import BackendEntrypoint
 
 from phasemill.accessor.energies import LAWS, Frame, Law, grain_radius, many_phase, own_grid
 from phasemill.core.errors import InputError, unknown
-from phasemill.core.fields import AXES, cell_size, open_group
+from phasemill.core.fields import AXES, cell_size
 
 PREFERRED = ("phi", "u")
 WALLS = ("noflux", "neumann")
@@ -56,18 +56,7 @@ def open_dataset(path: Path | str, *, chunks: Mapping[str, int] | None = None, e
     """
     from phasemill.core import store
 
-    path, wanted = Path(path), None if eager else (store.DASK_CHUNKS if chunks is None else chunks)
-    if store.manifest_path(path).is_file():
-        return store.open_dataset(path, chunks=wanted)
-    if not path.exists():
-        raise InputError(f"{path} does not exist: give the .zarr that phasemill evolve or simulate wrote")
-    try:
-        dataset: xr.Dataset = open_group(path)
-    except Exception as error:  # whatever zarr and xarray raise about a foreign or broken folder
-        raise InputError(f"{path} is no Zarr store: give the .zarr that phasemill evolve or simulate wrote") from error
-    if not dataset.data_vars:
-        raise InputError(f"{path} holds no arrays: its writer did not finish, or it is no data set; make it anew")
-    return dataset if wanted is None else dataset.chunk({d: n for d, n in wanted.items() if d in dataset.dims})
+    return store.open_any(path, None if eager else (store.DASK_CHUNKS if chunks is None else chunks))
 
 
 class Engine(BackendEntrypoint):

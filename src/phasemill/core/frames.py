@@ -22,10 +22,9 @@ import zarr
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from phasemill.accessor import open_dataset
 from phasemill.core.errors import InputError, unknown
 from phasemill.core.fields import field_variable
-from phasemill.core.store import meanings
+from phasemill.core.store import meanings, open_any
 
 TRAINING = "train"
 
@@ -86,7 +85,7 @@ class FrameDataset(Dataset[Tensor]):
         self.path, self.window, self.stride = Path(path), window, stride
         if window < 1 or stride < 1:
             raise InputError(f"window is {window} and stride {stride}: both must be at least 1")
-        dataset = open_dataset(self.path, eager=True)
+        dataset = open_any(self.path)
         field = field_variable(dataset, self.path, variable) if {"x", "y"} <= set(dataset.dims) else None
         if field is None or field.dims[:2] != ("sim", "time") or field.dims != dataset[field.name].dims:
             remedy = "" if "sim" in dataset.dims else ': for one simulation store ds.expand_dims("sim")'

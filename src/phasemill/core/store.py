@@ -32,6 +32,7 @@ import zarr
 from zarr.codecs import BloscCodec
 
 from phasemill.core.errors import InputError
+from phasemill.core.fields import open_group
 from phasemill.core.files import canonical_json, read_json, write_json
 from phasemill.core.provenance import Clock
 
@@ -235,9 +236,30 @@ def open_dataset(path: Path | str, *, chunks: Mapping[str, int] | None = None) -
         raise StoreError(f"{path} and {manifest_path(path).name} do not belong together; {remedy}")
     if {key: manifest.get(key) for key in ("chunk_files", "chunk_bytes")} != _chunks(path):
         raise StoreError(f"{path} is damaged: chunks are missing or cut short; {remedy}")
-    if chunks is None:
-        return dataset
-    return dataset.chunk({dim: size for dim, size in chunks.items() if dim in dataset.dims})
+    return _chunked(dataset, chunks)
+
+
+def open_any(path: Path | str, chunks: Mapping[str, int] | None = None) -> xr.Dataset:
+    """Open any Zarr store, lazily; only a manifest that lies beside it is checked.
+
+    Raises InputError, one sentence, for what is missing, damaged or no such store.
+    """
+    path = Path(path)
+    if manifest_path(path).is_file():
+        return open_dataset(path, chunks=chunks)
+    if not path.exists():
+        raise InputError(f"{path} does not exist: give the .zarr that phasemill evolve or simulate wrote")
+    try:
+        dataset: xr.Dataset = open_group(path)
+    except Exception as error:  # whatever zarr and xarray raise about a foreign or broken folder
+        raise InputError(f"{path} is no Zarr store: give the .zarr that phasemill evolve or simulate wrote") from error
+    if not dataset.data_vars:
+        raise InputError(f"{path} holds no arrays: its writer did not finish, or it is no data set; make it anew")
+    return _chunked(dataset, chunks)
+
+
+def _chunked(dataset: xr.Dataset, chunks: Mapping[str, int] | None) -> xr.Dataset:
+    return dataset if chunks is None else dataset.chunk({d: n for d, n in chunks.items() if d in dataset.dims})
 
 
 def manifest_path(path: Path | str) -> Path:
