@@ -229,6 +229,9 @@ def _explain(error: ValidationError, own: Mapping[str, Any]) -> Iterator[str]:
     """One line per problem, at the place where the value stands: a scale's own block or the common one."""
     for problem in error.errors():
         location = [str(part) for part in problem["loc"]]
+        if location[-1] == "[key]":  # pydantic's word for a name in a table
+            yield f"{'.'.join(location[:-1])}: {unknown(location[-2], SCALES, 'scale')}"
+            continue
         missing = problem["type"] == "missing"
         if (
             location[:1] == ["scales"]

@@ -27,6 +27,10 @@ CLOCK = re.compile(r"seconds|cpu|costs|pinns\.poisson\.overhead")
 """Keys, columns and claims that a clock has measured, as whole words: they differ between two equal runs."""
 
 
+SHARED = ("summary", "index")
+"""Rules whose output is of all benchmarks in the undisturbed run, and of one here."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A job of the plan: its rule, its log, which begins with it, and its outputs."""
@@ -129,7 +133,7 @@ class Chain:
     def seconds(self, job: Job) -> float:
         """How long the job has taken in the undisturbed run; short ones are not timed."""
         timed = (self.done / job.log).with_suffix(".tsv")
-        if not timed.exists():
+        if job.rule in SHARED or not timed.exists():
             return 1.0
         with timed.open() as stream:
             return float(next(csv.DictReader(stream, delimiter="\t"))["s"])
@@ -140,8 +144,8 @@ class Chain:
 
     def digests(self, folder: Path) -> dict[str, Any]:
         """What all outputs hold, apart from what a clock has measured and from the summary, which is of all benchmarks."""
-        shared = [job for job in self.jobs if job.rule not in ("summary", "index")]
-        outputs = [output for job in shared for output in job.outputs if not output.endswith((".html", ".zarr"))]
+        own = [job for job in self.jobs if job.rule not in SHARED]
+        outputs = [output for job in own for output in job.outputs if not output.endswith((".html", ".zarr"))]
         return {output: digest(folder / output) for output in outputs if "provenance" not in output}
 
 

@@ -184,3 +184,9 @@ def test_run_time_grows_with_the_attempt_up_to_the_partition_limit(raw, attempt,
 def test_the_json_schema_is_up_to_date():
     stored = json.loads((ROOT / "config" / "schema.json").read_text())
     assert stored == config.schema(), "run `make schema`"
+
+
+def test_an_unknown_scale_is_named_with_the_nearest_one(raw):
+    raw["scales"]["smokey"] = raw["scales"]["smoke"]
+    with pytest.raises(config.ConfigError, match=r"  scales\.smokey: unknown scale 'smokey'; did you mean 'smoke'\?"):
+        config.load(raw)
