@@ -55,7 +55,7 @@ def test_a_job_sees_the_fake_gpu_if_it_asks(cluster: Cluster, options: list[str]
     assert shown.strip() == visible
 
 
-def test_jobs_land_in_the_partition_by_default(cluster: Cluster) -> None:
+def test_jobs_land_in_the_cpu_partition_by_default(cluster: Cluster) -> None:
     cluster.run("srun", "true")
     cluster.run("srun", "--partition=gpu", "true")
     assert [job.partition for job in cluster.jobs()][-2:] == ["cpu", "gpu"]
