@@ -19,7 +19,7 @@ run: $(VENV)/ready ## simulate, train, evaluate and report at scale laptop
 	$(SNAKEMAKE) --profile profiles/local all --config scale=laptop
 	@echo "Report: $(CURDIR)/results/laptop/index.html"
 
-smoke: $(VENV)/ready ## the whole pipeline in about ten minutes, numbers without meaning
+smoke: $(VENV)/ready ## the whole pipeline in less than ten minutes, numbers without meaning
 	@$(BIN)/python workflow/unlock.py
 	$(SNAKEMAKE) --profile profiles/local all --config scale=smoke
 	@echo "Report: $(CURDIR)/results/smoke/index.html"
@@ -33,7 +33,7 @@ test-fast: $(VENV)/ready ## under two minutes: units, configuration, dry runs
 faults: $(VENV)/ready ## at least 50 kills, in every stage of the four wings (over an hour)
 	PHASEMILL_FAULTS=56 $(BIN)/python -m pytest -s --timeout 7200 tests/faults/test_kills.py
 
-bench: $(VENV)/ready ## speed as ratios against peers (installs py-pde and DeepXDE) -> results/performance.json
+bench: $(VENV)/ready ## speed as ratios against peers (installs py-pde, exponax and DeepXDE) -> results/performance.json
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[peers]'
 	$(BIN)/python -m pytest -m performance -s tests/performance
 	$(BIN)/python -m phasemill performance results/performance.json --output results/performance.html
