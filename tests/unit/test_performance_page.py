@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from phasemill.core.errors import InputError
+from phasemill.core.files import read_json
 from phasemill.report.performance import comparisons, write_performance_page
 from tests.conftest import ROOT
 
@@ -45,8 +46,11 @@ def test_the_page_shows_what_was_measured(tmp_path):
     assert "<numpy>" not in page.partition('type="application/json"')[0]
 
 
-def test_the_benchmark_file_of_the_project_is_one():
-    assert comparisons(ROOT / "results" / "recorded" / "performance.json")
+def test_the_speeds_that_are_kept_are_of_a_clean_commit_and_of_every_peer():
+    path = ROOT / "results" / "recorded" / "performance.json"
+    peers = " ".join(key.partition(" against ")[2] for key in comparisons(path))
+    assert [name for name in ("numpy", "torch", "py-pde", "exponax", "DeepXDE") if name not in peers] == []
+    assert read_json(path)["machine"]["git_dirty"] is False
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", '{"machine": {}}', "no comparison"])
