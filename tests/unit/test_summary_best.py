@@ -27,7 +27,7 @@ __all__ = ["folder"]
 
 def test_a_home_folder_of_the_name_of_the_scale_does_not_make_stages_count(folder: Path) -> None:
     path = folder / "provenance.json"
-    stages = [stage | {"command": f"/home/laptop/bin/{stage['command']}"} for stage in read_json(path)]
+    stages = [stage | {"command": f"{Path.home() / 'laptop' / 'bin'}/{stage['command']}"} for stage in read_json(path)]
     write_json(path, stages)
     assert made([folder])["run"]["seconds"] == 35.0, "the shipped network was not trained here"
 
