@@ -32,9 +32,12 @@ Array = NDArray[Any]
 
 # With a check of every divisor the loops would not become vector ones.
 _vector: Callable[[Callable[..., Any]], Callable[..., Any]] = kernel(fastmath=True, error_model="numpy")
+# Left to the compiler, a part is sometimes called instead, and which of its optimised copies answers then depends on
+# whether the code was just compiled or loaded: the last bits would differ.
+_part: Callable[[Callable[..., Any]], Callable[..., Any]] = kernel(fastmath=True, error_model="numpy", forceinline=True)
 
 
-@_vector
+@_part
 def _product(w: Array, x: Array, y: Array, length: int) -> None:
     """y += w x, over rows of `length`."""
     for o in range(0, w.shape[0], 4):
@@ -53,7 +56,7 @@ def _product(w: Array, x: Array, y: Array, length: int) -> None:
                 y3[r] += w30 * c0 + w31 * c1 + w32 * c2 + w33 * c3
 
 
-@_vector
+@_part
 def _outer(g: Array, x: Array, dw: Array, length: int) -> None:
     """dw += g x^T, over rows of `length`."""
     for o in range(0, dw.shape[0], 2):
@@ -82,7 +85,7 @@ def _outer(g: Array, x: Array, dw: Array, length: int) -> None:
             dw[o + 1, i + 3] += s13
 
 
-@_vector
+@_part
 def _tanh(x: Array, y: Array) -> None:
     """y = tanh x for one row of points: a Pade quotient of x / 2^n, then n times tanh 2x = 2 tanh x / (1 + tanh^2 x).
 
@@ -104,7 +107,7 @@ def _tanh(x: Array, y: Array) -> None:
             y[r] = two * y[r] / (one + y[r] * y[r])
 
 
-@_vector
+@_part
 def _activate(p: Array, a: Array, rows: int, e0: Any, e1: Any, streams: int) -> None:
     """The streams behind the activation; see the module."""
     one, two = p.dtype.type(1), p.dtype.type(2)
@@ -120,7 +123,7 @@ def _activate(p: Array, a: Array, rows: int, e0: Any, e1: Any, streams: int) -> 
                 y[3 * BLOCK + r] = s * (x[3 * BLOCK + r] - two * t * (e0 * p0 * p0 + e1 * p1 * p1))
 
 
-@_vector
+@_part
 def _deactivate(p: Array, a: Array, g: Array, rows: int, e0: Any, e1: Any, streams: int) -> None:
     """From the adjoints behind the activation to those before it, in place."""
     one, two, six = p.dtype.type(1), p.dtype.type(2), p.dtype.type(6)
@@ -142,7 +145,7 @@ def _deactivate(p: Array, a: Array, g: Array, rows: int, e0: Any, e1: Any, strea
                 h[3 * BLOCK + r] = s * hq
 
 
-@_vector
+@_part
 def _forward(
     weights: Array, widths: Array, features: Array, start: int, e0: Any, e1: Any, p: Array, a: Array, streams: int
 ) -> None:
@@ -178,7 +181,7 @@ def _forward(
             _activate(z, a[layer + 1], rows, e0, e1, streams)
 
 
-@_vector
+@_part
 def _backward(
     weights: Array, widths: Array, e0: Any, e1: Any, p: Array, a: Array, g: Array, gradient: Array, streams: int
 ) -> None:
@@ -211,7 +214,7 @@ def _backward(
             _deactivate(p[layer - 1], a[layer], below, columns, e0, e1, streams)
 
 
-@_vector
+@_part
 def _field(out: Array, base: Array, factor: Array, start: int, e0: Any, e1: Any, u: Array, streams: int) -> None:
     """u = base + factor n, streams and all, of the network's n: a factor of zero holds u at `base`."""
     two = out.dtype.type(2)
@@ -229,7 +232,7 @@ def _field(out: Array, base: Array, factor: Array, start: int, e0: Any, e1: Any,
             u[3 * BLOCK + r] = base[3, at] + factor[3, at] * n + mixed + f * out[3 * BLOCK + r]
 
 
-@_vector
+@_part
 def _unfield(adjoint: Array, factor: Array, start: int, e0: Any, e1: Any, out: Array, streams: int) -> None:
     """From the adjoint of u's streams to that of the network's own: the transpose of `_field`."""
     two = adjoint.dtype.type(2)
@@ -249,7 +252,7 @@ def _unfield(adjoint: Array, factor: Array, start: int, e0: Any, e1: Any, out: A
             out[3 * BLOCK + r] = f * hq
 
 
-@_vector
+@_part
 def _compare(
     kind: int, u: Array, target: Array, weight: Array, start: int, c: Array, adjoint: Array, slopes: Array
 ) -> float:
