@@ -254,6 +254,18 @@ def test_a_damaged_data_set_is_named_with_its_remedy(run, command, monkeypatch, 
     assert not list(run.glob("out*"))
 
 
+def test_a_flipped_bit_is_noticed(run, command, monkeypatch):
+    monkeypatch.chdir(run)
+    chunk = next(file for file in (run / DATA / "phi" / "c").rglob("*") if file.is_file())
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 3] ^= 4
+    chunk.write_bytes(content)
+    code, said = command(*READERS["statistics"])
+    one_sentence(code, said, DATA)
+    assert "its checksum differs; make the data set anew" in said
+    assert not list(run.glob("out*"))
+
+
 @pytest.mark.parametrize(
     "card", ["[]", '[["kind", "march"]]', "7", "[" * 100000], ids=["list", "pairs", "number", "nest"]
 )

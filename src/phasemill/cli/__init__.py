@@ -33,5 +33,10 @@ def main() -> None:
         app()
     except InputError as error:
         sys.exit(f"phasemill: {error}")
+    except ValueError as error:
+        if "checksum do not match" not in str(error):  # zarr's words
+            raise
+        stores = " or ".join(word for word in sys.argv if word.rstrip("/").endswith(".zarr"))
+        sys.exit(f"phasemill: {stores}: a chunk is damaged, its checksum differs; make the data set anew")
     except OSError as error:  # a folder that cannot be written, a full disk
         sys.exit(f"phasemill: {error.filename or 'file system'}: {error.strerror}; nothing was half-written")

@@ -29,7 +29,7 @@ import numpy as np
 import psutil
 import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from phasemill.core.errors import InputError
 from phasemill.core.fields import open_group
@@ -350,8 +350,9 @@ def _blank(shape: list[int], dtype: str) -> Any:
 
 def _encoding(array: xr.DataArray) -> dict[str, Any]:
     """Chunks of one 3-D frame, a few 2-D ones or all 1-D ones; a simulation is one shard, written in one go."""
+    checksum = Crc32cCodec()  # a bit that flips on disk must not become another number
     if not set(array.dims) & set(SPACE):
-        return {"chunks": array.shape}  # diagnostics: small, one file
+        return {"chunks": array.shape, "compressors": (ZstdCodec(), checksum)}  # diagnostics: small, one file
     spatial = sum(dim in SPACE for dim in array.dims)
     chunks, shards = [], []
     for dim, length in zip(array.dims, array.shape, strict=True):
@@ -360,7 +361,7 @@ def _encoding(array: xr.DataArray) -> dict[str, Any]:
         chunks.append(chunk)
         shards.append(1 if dim == "sim" else -(-length // chunk) * chunk)
     compressor = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
-    return {"chunks": tuple(chunks), "shards": tuple(shards), "compressors": (compressor,)}
+    return {"chunks": tuple(chunks), "shards": tuple(shards), "compressors": (compressor, checksum)}
 
 
 def _manifest(
