@@ -18,15 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import load_file
-
 from phasemill.core.files import canonical_json, read_json
+from phasemill.core.model_files import load_tensors
 from tests.conftest import SNAKEMAKE, snakemake
 
 CLOCK = re.compile(r"seconds|cpu|costs|pinns\.poisson\.overhead")
 """Keys, columns and claims that a clock has measured, as whole words: they differ between two equal runs."""
 
 
+TIMED = ("recipes.svg",)
+"""Figures of a chain with an axis of seconds."""
 SHARED = ("summary", "index")
 """Rules whose output is of all benchmarks in the undisturbed run, and of one here."""
 
@@ -70,8 +71,14 @@ class Chain:
 
     def kill(self, job: Job, dice: random.Random) -> Kill:
         """Start the run, and kill Snakemake and its jobs with SIGKILL soon after an event of `job`; then unlock."""
+        if not self.unfinished(job):  # an earlier kill has come too late: once more
+            for output in job.outputs:
+                remove(self.folder / output)
         event, seen = dice.choice(self.events(job))
-        delay = dice.uniform(0, 0.8) * self.seconds(job) if event == "its start" else dice.choice([0, 0, 0.03, 0.3])
+        if event == "its start":
+            delay = dice.uniform(0, 0.8) * self.seconds(job)
+        else:  # little comes after the last job
+            delay = 0 if job.rule == "index" else dice.choice([0, 0, 0.03, 0.3])
         started = time.time()
         process = self.start()
         self.wait_for(lambda: seen(started), process)
@@ -134,7 +141,7 @@ class Chain:
         """How long the job has taken in the undisturbed run; short ones are not timed."""
         timed = (self.done / job.log).with_suffix(".tsv")
         if job.rule in SHARED or not timed.exists():
-            return 1.0
+            return 0.5
         with timed.open() as stream:
             return float(next(csv.DictReader(stream, delimiter="\t"))["s"])
 
@@ -149,19 +156,33 @@ class Chain:
         return {output: digest(folder / output) for output in outputs if "provenance" not in output}
 
 
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def digest(path: Path) -> str:
     """Of the content of an output, whichever kind it is of."""
     if path.is_dir():
         content: Any = sorted(file.name for file in path.iterdir())
     elif path.name == "metrics.json":
         content = timeless({key: read_json(path)[key] for key in ("metrics", "claims")})  # the others repeat these
+    elif path.name == "figures.json":
+        content = [entry for entry in read_json(path) if entry["file"] not in TIMED]
     elif path.suffix == ".json":
         content = timeless(read_json(path))
     elif path.suffix == ".csv":
         with path.open() as stream:
             content = [timeless(row) for row in csv.DictReader(stream) if not CLOCK.fullmatch(row.get("claim", ""))]
     elif path.suffix == ".safetensors":
-        content = {name: hashlib.sha256(values.tobytes()).hexdigest() for name, values in load_file(path).items()}
+        tensors, card = load_tensors(path)
+        for name in [name for name in tensors if name.endswith(".history")]:
+            columns = card["runs"][name.removesuffix(".history")]["columns"]
+            tensors[name] = tensors[name][:, [not CLOCK.fullmatch(column) for column in columns]]
+        content = {name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for name, tensor in tensors.items()}
     else:
         raise ValueError(f"no digest for {path}")
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()

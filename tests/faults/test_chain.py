@@ -7,7 +7,9 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 import pytest
+import torch
 
+from phasemill.core.model_files import save_tensors
 from tests.faults.chain import Chain, Job, digest
 
 
@@ -34,6 +36,16 @@ def test_of_the_claims_only_that_about_seconds_does_not_count(tmp_path):
 
     assert table(0.1, 5) == table(0.1, 6)
     assert table(0.1, 5) != table(0.2, 5)
+
+
+def test_of_a_history_the_seconds_do_not_count(tmp_path):
+    def model(error: float, seconds: float) -> str:
+        tensors = {"a.theta": torch.ones(2), "a.history": torch.tensor([[error, seconds]])}
+        save_tensors(tmp_path / "m.safetensors", tensors, {"runs": {"a": {"columns": ["error", "seconds"]}}})
+        return digest(tmp_path / "m.safetensors")
+
+    assert model(0.1, 5) == model(0.1, 6)
+    assert model(0.1, 5) != model(0.2, 5)
 
 
 def test_a_stage_is_unfinished_until_all_outputs_are_there_and_unmarked(tmp_path):

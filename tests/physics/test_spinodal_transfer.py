@@ -12,7 +12,7 @@ import torch
 from phasemill.core import store
 from phasemill.core.errors import InputError
 from phasemill.core.model_files import load_model
-from phasemill.core.seeds import branch
+from phasemill.core.seeds import branch, number_seeds
 from phasemill.spinodal.config.data import CahnHilliardJob, Medium, Mixtures, Training
 from phasemill.spinodal.config.learned import Curriculum, Network
 from phasemill.spinodal.config.transfer import STAGES, Stages, StagesJob, Transfer, TransferJob, TransferStagesJob
@@ -130,7 +130,7 @@ def test_both_ways_are_tried_at_all_rates_and_validation_chooses(stages: Path, t
     )
     trained = train_transfer.networks(job)
     card = load_model(path, trained)
-    still = start(NETWORK, train_transfer.number_seeds(1, "spinodal_transfer", 1)[0])
+    still = start(NETWORK, number_seeds(1, "spinodal_transfer", 1)[0])
     rates = [0.01, 1e-22, 0.5]
     for name, run in card["runs"].items():
         if run["stage"] == "early":

@@ -229,7 +229,7 @@ def test_interrupted_training_ends_bit_equal(tmp_path: Path, monkeypatch: pytest
 
     def run(name: str) -> dict[str, torch.Tensor]:
         places = {"checkpoints": tmp_path / name, "history": tmp_path / f"{name}.csv"}
-        train_tokens.train(job, data, tmp_path / f"{name}.safetensors", device="cpu", **places)
+        train_tokens.train(job, data, tmp_path / f"{name}.safetensors", threads=1, device="cpu", **places)
         models = estimators(SETTINGS, seed=2)
         card = load_model(tmp_path / f"{name}.safetensors", models)
         assert set(card["groups"]["spectral"]["validation_safe"]) == set(SPECTRAL)

@@ -80,10 +80,16 @@ def figure(
 @style()
 def save_svg(fig: Figure, path: Path | str) -> Path:
     """Write `fig` as SVG, atomically; no date and fixed ids, so that an equal figure is an equal file."""
-    fig.draw_without_rendering()  # square panels settle in the second pass of the layout
+    settle(fig)
     buffer = io.BytesIO()
     fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return write_bytes(path, buffer.getvalue())
+
+
+def settle(fig: Figure) -> None:
+    """A first pass of the layout: panels that keep their proportions, and ticks, find their place in the second one."""
+    if layout := fig.get_layout_engine():
+        layout.execute(fig)
 
 
 Entry = dict[str, str]

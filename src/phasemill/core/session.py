@@ -13,7 +13,6 @@ from phasemill.core.blocks import Job
 from phasemill.core.model_files import save_tensors
 from phasemill.core.provenance import Clock, config_hash
 from phasemill.core.run import write_history
-from phasemill.core.seeds import branch
 
 
 class Options(TypedDict):
@@ -78,8 +77,3 @@ class Session:
         """Write the history of all trainings of the job `name`, and the file of their networks, `facts` on its card."""
         write_history(self.history, self.rows)
         save_tensors(output, tensors, {"kind": kind, "runs": self.runs, **facts, **self.card(name)})
-
-
-def number_seeds(root: int, name: str, count: int) -> list[int]:
-    """Whole numbers of a branch of the seed tree, for torch's generators."""
-    return [int(seed.generate_state(1)[0]) for seed in branch(root, name, count)]

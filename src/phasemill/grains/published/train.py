@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from phasemill.core import loop, store
-from phasemill.core.session import Options, Session, number_seeds
+from phasemill.core.seeds import number_seeds
+from phasemill.core.session import Options, Session
 from phasemill.grains.config.gradnorm import ARMS, Arm, Gradnorm, GradnormJob, GradnormNetworksJob, runs
 from phasemill.grains.datasets.cases import interval_length, load, medium_of
 from phasemill.grains.published.course import COLUMNS, Course

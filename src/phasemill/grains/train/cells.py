@@ -11,7 +11,8 @@ from torch import nn
 
 from phasemill.core import loop, store
 from phasemill.core.model_files import load_model
-from phasemill.core.session import Options, Session, number_seeds
+from phasemill.core.seeds import number_seeds
+from phasemill.core.session import Options, Session
 from phasemill.grains.config.cells import Arm, Cells, CellsNetworksJob
 from phasemill.grains.datasets.cases import load
 from phasemill.grains.march import March

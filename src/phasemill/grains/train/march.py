@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from phasemill.core import loop, store
-from phasemill.core.session import Options, Session, number_seeds
+from phasemill.core.seeds import number_seeds
+from phasemill.core.session import Options, Session
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.learned import Learn, Marching, MarchJob
 from phasemill.grains.datasets.cases import interval_length, load, medium_of

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from phasemill.core import loop, store
-from phasemill.core.session import Options, Place, Session, number_seeds
+from phasemill.core.seeds import number_seeds
+from phasemill.core.session import Options, Place, Session
 from phasemill.grains.config.learned import Recurrent
 from phasemill.grains.config.polycrystal import Crystals, PolycrystalStepperJob
 from phasemill.grains.datasets.polycrystal import medium_of

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from phasemill.core import loop, store
 from phasemill.core.errors import InputError
 from phasemill.core.model_files import load_tensors, read_card
-from phasemill.core.session import Options, Session, number_seeds
+from phasemill.core.seeds import number_seeds
+from phasemill.core.session import Options, Session
 from phasemill.grains.config.data import Case
 from phasemill.grains.config.learned import Marching
 from phasemill.grains.config.transfer import Origin, Stage, StageJob

@@ -25,7 +25,7 @@ from phasemill.core.errors import InputError
 from phasemill.core.lbfgs import minimise_lbfgs
 from phasemill.core.provenance import config_hash
 from phasemill.core.run import Row
-from phasemill.core.seeds import branch
+from phasemill.core.seeds import branch, number_of
 from phasemill.pinns.config.recipes import Optimiser
 from phasemill.pinns.network import adam
 from phasemill.pinns.physics import Equation
@@ -84,7 +84,7 @@ class Weighted(nn.Module):
         recipe, its = self.recipe, self.case
         if number >= 0 and recipe.resample == "never":
             number = -1
-        rng = loop.rng(int(self.drawn.generate_state(1)[0]), number + 1)
+        rng = loop.rng(number_of(self.drawn), number + 1)
         x = its.draw(rng, recipe.points)
         if number >= 0 and recipe.resample == "residual":
             pool = its.draw(rng, 4 * recipe.points)

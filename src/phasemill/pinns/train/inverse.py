@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import scipy.fft
@@ -13,11 +13,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from phasemill.core import store
-from phasemill.core.model_files import save_tensors
-from phasemill.core.provenance import Clock, config_hash
-from phasemill.core.run import write_history
+from phasemill.core.provenance import config_hash
 from phasemill.core.seeds import branch, children
+from phasemill.core.session import Options, Session
 from phasemill.pinns import dataset, reference
 from phasemill.pinns.config.inverse import Inverse, InverseNetworksJob, Unknown
 from phasemill.pinns.inverse import Unknowns, find, sample, uncertainty
@@ -30,17 +28,12 @@ POINTS, FRAMES, STEPS = 512, 200, 5
 """Grid of the Allen-Cahn solution from which scattered values are taken."""
 
 
-def train(
-    job: InverseNetworksJob, data: Path, output: Path, *, checkpoints: Path, history: Path, threads: int, device: str
-) -> None:
+def train(job: InverseNetworksJob, data: Path, output: Path, **options: Unpack[Options]) -> None:
     """Find the coefficients for every seed; the compiled kernel works on the CPU, whatever the device."""
-    torch.set_num_threads(threads)
-    clock, spec = Clock(), job.model_dump()
     dataset.open_truth(data, "burgers")
-    settings = job.inverse
+    options["device"] = "cpu"
+    session, settings = Session(job, data, **options), job.inverse
     tensors: dict[str, torch.Tensor] = {}
-    facts: dict[str, Any] = {}
-    rows: list[dict[str, Any]] = []
     for name, equation in equations(job).items():
         wanted: Unknown = getattr(settings, name)
         for number, seed in enumerate(branch(job.seed, f"inverse_{name}", settings.seeds)):
@@ -49,10 +42,10 @@ def train(
             # Not the other equation, nor how many seeds: what is added later leaves the others' work alone.
             own = settings.model_dump(exclude={"seeds", "burgers", "allen_cahn"}) | {"unknown": wanted.model_dump()}
             identity = config_hash({"run": label, "settings": own, "equation": asdict(equation), "root": job.seed})
-            x, found = find(unknowns, settings, checkpoints / label, identity, label)
+            x, found = find(unknowns, settings, session.checkpoints / label, identity, label)
             weight = float(unknowns.balance.weights[1])
             tensors[f"{label}.x"] = torch.from_numpy(x)
-            facts[label] = {
+            facts = {
                 "equation": name,
                 "seed": number,
                 "found": unknowns.coefficients(x),
@@ -63,16 +56,8 @@ def train(
                 "seconds": found[-1]["seconds"],
                 "curve": found,
             }
-            rows += [{"run": label, **{key: row[key] for key in ("step", "seconds", "loss")}} for row in found]
-    write_history(history, rows)
-    card = {
-        "kind": "inverse",
-        "runs": facts,
-        "spec": spec,
-        "data_digest": store.digest(data),
-        "provenance": clock.record("train pinn_inverse_networks", spec, threads=threads, device="cpu"),
-    }
-    save_tensors(output, tensors, card)
+            session.add(label, facts, ({key: row[key] for key in ("step", "seconds", "loss")} for row in found))
+    session.save(output, "inverse", "pinn_inverse_networks", tensors)
 
 
 def equations(job: Job) -> dict[str, Equation]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import torch
 
 from phasemill.core import store
-from phasemill.core.model_files import save_tensors
-from phasemill.core.provenance import Clock
-from phasemill.core.run import write_history
-from phasemill.core.seeds import branch
+from phasemill.core.seeds import number_seeds
+from phasemill.core.session import Options, Session
 from phasemill.pinns import dataset
 from phasemill.pinns.config.recipes import (
     AllenCahnRecipesJob,
@@ -28,39 +26,25 @@ RecipesJob = BurgersRecipesJob | PoissonRecipesJob | AllenCahnRecipesJob
 KEPT = ("step", "cpu", "error")
 
 
-def train(
-    job: RecipesJob, data: Path, output: Path, *, checkpoints: Path, history: Path, threads: int, device: str
-) -> None:
+def train(job: RecipesJob, data: Path, output: Path, **options: Unpack[Options]) -> None:
     """Follow each recipe with each seed; the compiled kernel works on the CPU, whatever the device."""
-    torch.set_num_threads(threads)
-    clock, spec = Clock(), job.model_dump()
-    source = store.open_dataset(data)
+    options["device"] = "cpu"
+    session, source = Session(job, data, **options), store.open_dataset(data)
     equation = dataset.equation(source)
-    reference = dataset.load(source, equation)
+    reference, name = dataset.load(source, equation), f"{job.benchmark}_recipes"
     tensors: dict[str, torch.Tensor] = {}
-    facts: dict[str, Any] = {}
-    rows: list[dict[str, Any]] = []
     for recipe in getattr(job.recipes, job.benchmark):
-        for number, drawn in enumerate(branch(job.seed, f"{job.benchmark}_recipes", job.recipes.seeds)):
-            label, seed = f"{recipe.name}_{number}", int(drawn.generate_state(1)[0])
-            place = checkpoints / label
+        for number, seed in enumerate(number_seeds(job.seed, name, job.recipes.seeds)):
+            label = f"{recipe.name}_{number}"
+            place = session.checkpoints / label
             if isinstance(recipe, Marched):
                 assert isinstance(equation, AllenCahn)
                 curve, found = _march(recipe, seed, equation, reference, job.recipes.every, place)
             else:
                 curve, found = _settle(recipe, seed, equation, reference, job.recipes.every, place)
             tensors |= {f"{label}.{name}": value for name, value in found.items()}
-            facts[label] = {"recipe": recipe.name, "seed": number, "curve": curve}
-            rows += [{"run": label, **row} for row in curve]
-    write_history(history, rows)
-    card = {
-        "kind": f"{job.benchmark}_recipes",
-        "runs": facts,
-        "spec": spec,
-        "data_digest": store.digest(data),
-        "provenance": clock.record(f"train {job.benchmark}_recipes", spec, threads=threads, device="cpu"),
-    }
-    save_tensors(output, tensors, card)
+            session.add(label, {"recipe": recipe.name, "seed": number, "curve": curve}, curve)
+    session.save(output, name, name, tensors)
 
 
 def _settle(

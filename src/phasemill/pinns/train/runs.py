@@ -10,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phasemill.core import loop, store
+from phasemill.core import loop
 from phasemill.core.balancing import Balance
 from phasemill.core.errors import InputError
-from phasemill.core.model_files import save_tensors
-from phasemill.core.provenance import Clock, config_hash
-from phasemill.core.run import write_history
-from phasemill.core.seeds import branch, children
+from phasemill.core.provenance import config_hash
+from phasemill.core.seeds import branch, children, number_of
+from phasemill.core.session import Options, Session
 from phasemill.pinns.config.runs import AllenCahnRunsJob, BurgersRunsJob, PoissonRunsJob, Row, problem_of
 from phasemill.pinns.dataset import equation, open_truth
 from phasemill.pinns.network import adam
@@ -32,40 +31,25 @@ from phasemill.pinns.terms import Term
 RunsJob = BurgersRunsJob | PoissonRunsJob | AllenCahnRunsJob
 
 
-def train(
-    job: RunsJob, data: Path, output: Path, *, checkpoints: Path, history: Path, part: int, threads: int, device: str
-) -> None:
+def train(job: RunsJob, data: Path, output: Path, *, part: int, **options: Unpack[Options]) -> None:
     """Train every row with the seeds part, part + parts, ...; the reference in `data` scores alone."""
-    torch.set_num_threads(threads)
-    clock, where = Clock(), loop.pick_device(device)
     name, settings = problem_of(job)
     if part >= settings.parts:
         raise InputError(f"{name}_runs has {settings.parts} parts: give --part 0 to {settings.parts - 1}, not {part}")
-    source = open_truth(data, name)
-    spec, digest = job.model_dump(), store.digest(data)
+    source, session = open_truth(data, name), Session(job, data, **options)
     problem = Protocol(equation(source, settings.bounds), settings)
     scored = problem.scored(source)
-    trained, facts, rows = {}, {}, []
+    trained = {}
     for label, row, number, seed in plan(job, part):
-        run = Run(problem, row, seed, where)
+        run = Run(problem, row, seed, session.where)
         # Not the other rows, nor how the seeds are dealt: a row that is added later leaves the others' work alone.
         own = settings.model_dump(exclude={"rows", "seeds", "parts"}) | {"row": row.model_dump(), "seed": number}
-        identity = {"run": label, "settings": own, "root": job.seed, "data": digest}
-        result = fit(run, scored, identity, checkpoints / label)
+        identity = {"run": label, "settings": own, "root": job.seed, "data": session.digest}
+        result = fit(run, scored, identity, session.checkpoints / label)
         trained[f"{label}.theta"] = run.theta.detach().cpu()
         trained[f"{label}.history"] = torch.tensor([list(line.values()) for line in result.rows], dtype=torch.float64)
-        facts[label] = {"row": row.name, "seed": number, "columns": list(result.rows[0])}
-        rows += [{"run": label, **line} for line in result.rows]
-    write_history(history, rows)
-    card = {
-        "kind": f"{name}_runs",
-        "part": part,
-        "runs": facts,
-        "spec": spec,
-        "data_digest": digest,
-        "provenance": clock.record(f"train {name}_runs part {part}", spec, threads=threads, device=str(where)),
-    }
-    save_tensors(output, trained, card)
+        session.add(label, {"row": row.name, "seed": number, "columns": list(result.rows[0])}, result.rows)
+    session.save(output, f"{name}_runs", f"{name}_runs part {part}", trained, part=part)
 
 
 def plan(job: RunsJob, part: int | None = None) -> Iterator[tuple[str, Row, int, np.random.SeedSequence]]:
@@ -90,7 +74,7 @@ class Run(nn.Module):
         start = problem.network.initial(np.random.default_rng(begun)).astype(np.float32)
         self.theta = nn.Parameter(torch.tensor(start, device=where))
         self.register_buffer("mean", torch.tensor(start, device=where))
-        self.shuffle = int(shuffled.generate_state(1)[0])
+        self.shuffle = number_of(shuffled)
         self.counted = torch.from_numpy(problem.counted).to(where)
         names = list(self.terms)
         fixed = () if row.everywhere else problem.unweighted

@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple, Unpack
 import xarray as xr
 from torch import nn
 
-from phasemill.core.session import Options, number_seeds
+from phasemill.core.seeds import number_seeds
+from phasemill.core.session import Options
 from phasemill.spinodal.config.transfer import STAGES, TARGETS, Transfer, TransferStagesJob
 from phasemill.spinodal.datasets.stages import load_stage
 from phasemill.spinodal.network import ConvGRU

@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 from torch import nn
 
-from phasemill.core.session import Options, number_seeds
+from phasemill.core.seeds import number_seeds
+from phasemill.core.session import Options
 from phasemill.spinodal.config.learned import Network
 from phasemill.spinodal.config.variants import ARMS, VariantsJob
 from phasemill.spinodal.datasets.mixtures import coarsen, load

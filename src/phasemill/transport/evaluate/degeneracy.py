@@ -20,7 +20,7 @@ from torch import nn
 
 from phasemill.core import store
 from phasemill.core.provenance import Clock
-from phasemill.core.seeds import branch
+from phasemill.core.seeds import number_seeds
 from phasemill.transport.config.learned import LossWeights
 from phasemill.transport.config.single import Arm, Degeneracy, DegeneracyJob
 from phasemill.transport.datasets import videos as dataset
@@ -71,10 +71,10 @@ def degeneracy(job: DegeneracyJob, data: Path, output: Path, *, threads: int = 1
     rows = spread_rows([row for row in dataset.rows(source, "test") if row.direction > 0], settings.simulations)
     rows = [replace(row, frames=row.frames[: settings.pairs + 1]) for row in rows]
     runs: dict[str, list[Run]] = {arm: [] for arm in settings.arms}
-    for row, seed in zip(rows, branch(job.seed, "degeneracy", len(rows)), strict=True):
+    for row, seed in zip(rows, number_seeds(job.seed, "degeneracy", len(rows)), strict=True):
         for name, arm in settings.arms.items():
             scheme = dataset.scheme(source, row)
-            runs[name].append(descend(row.frames, scheme, arm, settings, int(seed.generate_state(1)[0])))
+            runs[name].append(descend(row.frames, scheme, arm, settings, seed))
         found = ", ".join(f"{name} {arm_runs[-1].kappa[-1]:.4f}" for name, arm_runs in runs.items())
         log.info("degeneracy: base %d, kappa %.4f: %s", row.base, row.kappa, found)
     _write_fields(output / "fields.zarr", source, rows, runs, clock, job)

@@ -11,7 +11,7 @@ import numpy as np
 
 from phasemill.core import store
 from phasemill.core.provenance import Clock
-from phasemill.core.seeds import branch
+from phasemill.core.seeds import number_seeds
 from phasemill.transport.config.single import ZeroShotJob
 from phasemill.transport.datasets import videos as dataset
 from phasemill.transport.evaluate.scoring import (
@@ -41,14 +41,14 @@ def zero_shot(job: ZeroShotJob, data: Path, output: Path, *, threads: int = 1) -
     bounds = job.search.bounds
     direct, forward, network = [], [], []
     seconds: dict[str, list[float]] = {"direct": [], "network": []}
-    for number, (row, seed) in enumerate(zip(rows, branch(job.seed, "zero_shot", len(rows)), strict=True)):
+    for number, (row, seed) in enumerate(zip(rows, number_seeds(job.seed, "zero_shot", len(rows)), strict=True)):
         scheme = dataset.scheme(source, row)
         begun = time.perf_counter()
         direct.append(recover_direct(FrameSpectra.from_frames(row.frames, scheme), bounds))
         seconds["direct"].append(time.perf_counter() - begun)
         unstable = dataset.scheme(source, row, mode="forward_euler")
         forward.append(recover_direct(FrameSpectra.from_frames(row.frames, unstable), bounds))
-        fitted = fit_network(job, row, scheme, int(seed.generate_state(1)[0]))
+        fitted = fit_network(job, row, scheme, seed)
         network.append(fitted)
         seconds["network"].append(fitted.seconds)
         log.info(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from phasemill.core.seeds import branch
+from phasemill.core.seeds import number_seeds
 from phasemill.transport.config.single import ZeroShotJob
 from phasemill.transport.datasets import videos as dataset
 from phasemill.transport.datasets.videos import Row
@@ -138,7 +138,7 @@ def compare(job: ZeroShotJob, source: xr.Dataset, rows: Sequence[Row], known: Ma
     """Run the baselines; `known`: direct minimisation and network, run on all `rows` before."""
     settings, bounds = job.baselines, job.search.bounds
     schemes = [dataset.scheme(source, row) for row in rows]
-    seeds = [int(seed.generate_state(1)[0]) for seed in branch(job.seed, "baselines", len(rows))]
+    seeds = number_seeds(job.seed, "baselines", len(rows))
     cheap: Ways = {**known, "grid search": [], "differential evolution": []}
     for row, scheme, seed in zip(rows, schemes, seeds, strict=True):
         cheap["grid search"].append(grid_search(row.frames, scheme, points=settings.grid, bounds=bounds))

@@ -12,7 +12,7 @@ import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -22,7 +22,8 @@ from torch import Tensor
 from phasemill.core import loop, store
 from phasemill.core.errors import InputError
 from phasemill.core.model_files import load_model, save_model
-from phasemill.core.provenance import Clock, config_hash
+from phasemill.core.provenance import config_hash
+from phasemill.core.session import Options, Session
 from phasemill.transport.config.learned import EstimatorJob, EstimatorTraining
 from phasemill.transport.datasets import videos as dataset
 from phasemill.transport.network import PhysicsEstimator, SafeModel, bounds_penalty, composite_loss
@@ -128,26 +129,15 @@ def batches(seed: int, count: int, batch: int) -> tuple[int, Callable[[int], np.
     return per_epoch, choose
 
 
-def train(
-    job: EstimatorJob,
-    data: Path,
-    output: Path,
-    *,
-    checkpoints: Path,
-    history: Path,
-    threads: int = 1,
-    device: str = "auto",
-) -> None:
+def train(job: EstimatorJob, data: Path, output: Path, **options: Unpack[Options]) -> None:
     """Train the estimator and store the weights of the best validation as safetensors."""
-    clock = Clock()
-    settings = job.training
-    where = loop.pick_device(device)
+    session, settings = Session(job, data, **options), job.training
     source = store.open_dataset(data)
-    training_videos = videos(source, "train", settings.frames, where)
-    validation_videos = videos(source, "validation", settings.frames, where)
+    training_videos = videos(source, "train", settings.frames, session.where)
+    validation_videos = videos(source, "validation", settings.frames, session.where)
 
     torch.manual_seed(job.seed)
-    model = SafeModel(job.estimator.channels, job.estimator.features).to(where)
+    model = SafeModel(job.estimator.channels, job.estimator.features).to(session.where)
     training = make_training(model, settings)
     per_epoch, choose = batches(job.seed, len(training_videos), settings.batch)
     steps = settings.epochs * per_epoch
@@ -159,17 +149,15 @@ def train(
             error = np.abs(kappa.cpu().numpy() - validation_videos.kappa)
             return {"validation_safe": validation_videos.loss(kappa).mean().item(), "validation_mae": error.mean()}
 
-    spec = job.model_dump()
-    digest = store.digest(data)
     result = loop.train(
         training,
         make_step(training, training_videos, settings, phase_one, choose),
         steps=steps,
         every=per_epoch,
         seed=job.seed,
-        checkpoints=checkpoints,
-        key=config_hash({**spec, "data": digest}),
-        history=history,
+        checkpoints=session.checkpoints,
+        key=config_hash({**session.spec, "data": session.digest}),
+        history=session.history,
         validate=validate,
         monitor="validation_safe",
         patience=settings.patience,
@@ -183,22 +171,14 @@ def train(
             validation_videos.loss(kappa.expand(len(validation_videos))).mean().item() for kappa in constants
         ]
     card = {
-        "spec": spec,
-        "data_digest": digest,
         "steps": result.step,
         "phase_one_steps": phase_one,
         "best_step": result.best_step,
         "validation_safe": result.best,
         "validation_safe_constant": min(by_constant),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "provenance": clock.record(
-            "train transport_estimator",
-            spec,
-            trained_at=", ".join(result.code),
-            training_seconds=round(result.seconds, 1),
-            threads=threads,
-            device=str(where),
-            data_digest=digest,
+        **session.card(
+            "transport_estimator", trained_at=", ".join(result.code), training_seconds=round(result.seconds, 1)
         ),
     }
     save_model(output, model, card)

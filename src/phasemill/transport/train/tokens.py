@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import torch
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from phasemill.core import loop, store
 from phasemill.core.model_files import save_model
-from phasemill.core.provenance import Clock, config_hash
+from phasemill.core.provenance import config_hash
 from phasemill.core.seeds import branch
+from phasemill.core.session import Options, Session
 from phasemill.transport.config.learned import Schedule, TokensJob
 from phasemill.transport.datasets import videos as dataset
 from phasemill.transport.network import PhysicsEstimator
@@ -151,27 +152,14 @@ def validate(group: nn.ModuleDict, variants: Mapping[str, Variant], data: Inputs
     return {"validation_safe": float(np.exp(np.mean(np.log(list(losses.values()))))), **losses}
 
 
-def train(
-    job: TokensJob,
-    data: Path,
-    output: Path,
-    *,
-    checkpoints: Path,
-    history: Path,
-    threads: int = 1,
-    device: str = "auto",
-) -> None:
+def train(job: TokensJob, data: Path, output: Path, **options: Unpack[Options]) -> None:
     """Train both groups and store the weights of their best validations in one safetensors file.
 
     `history` gets the losses of the estimators from spectra; those of the paper's lie beside the checkpoints.
     """
-    clock = Clock()
-    settings = job.tokens
-    where = loop.pick_device(device)
-    source = store.open_dataset(data)
-    digest = store.digest(data)
+    session, settings = Session(job, data, **options), job.tokens
+    source, where, folder = store.open_dataset(data), session.where, session.checkpoints / "tokens"
     models = estimators(settings, job.seed).to(where)
-    spec = job.model_dump()
 
     def run(name: str, schedule: Schedule, train_on: Inputs, validate_on: Inputs, history: Path) -> dict[str, Any]:
         group, variants = models[name], GROUPS[name]
@@ -189,8 +177,8 @@ def train(
             steps=steps,
             every=per_epoch,
             seed=job.seed,
-            checkpoints=checkpoints / "tokens",
-            key=config_hash({**spec, "data": digest, "group": name}),
+            checkpoints=folder,
+            key=config_hash({**session.spec, "data": session.digest, "group": name}),
             history=history,
             validate=lambda: validate(group, variants, validate_on),
             monitor="validation_safe",
@@ -218,22 +206,12 @@ def train(
         inputs(source, split, settings.pooled.frames, pooled_frames, where) for split in ("train", "validation")
     )
     groups = {
-        "spectral": run("spectral", settings.spectral, spectral, spectral_validation, history),
-        "pooled": run("pooled", settings.pooled, pooled, pooled_validation, checkpoints / "tokens" / "pooled.csv"),
+        "spectral": run("spectral", settings.spectral, spectral, spectral_validation, session.history),
+        "pooled": run("pooled", settings.pooled, pooled, pooled_validation, folder / "pooled.csv"),
     }
-    seconds = {name: group["seconds"] for name, group in groups.items()}
-    card = {
-        "spec": spec,
-        "data_digest": digest,
-        "groups": groups,
-        "provenance": clock.record(
-            "train transport_tokens",
-            spec,
-            trained_at=", ".join(sorted({commit for group in groups.values() for commit in group["code"]})),
-            training_seconds=sum(seconds.values()),
-            threads=threads,
-            device=str(where),
-            data_digest=digest,
-        ),
-    }
-    save_model(output, models, card)
+    card = session.card(
+        "transport_tokens",
+        trained_at=", ".join(sorted({commit for group in groups.values() for commit in group["code"]})),
+        training_seconds=sum(group["seconds"] for group in groups.values()),
+    )
+    save_model(output, models, {"groups": groups, **card})
