@@ -80,7 +80,8 @@ def test_a_second_snakemake_is_refused_and_harms_nothing(killed):
     statistics = chain.folder / chain.jobs_of("statistics")[0].outputs[0]
     statistics.unlink()
     first = chain.start()
-    chain.wait_for(lambda: any((chain.folder / ".snakemake/locks").glob("*")), first)
+    locks = chain.folder / ".snakemake/locks"  # of the inputs first; that of the outputs is the one that holds
+    chain.wait_for(lambda: any(lock.stat().st_size for lock in locks.glob("*.output.lock")), first)
     os.killpg(first.pid, signal.SIGSTOP)  # it keeps the lock for as long as the second one looks
     second = snakemake(chain.folder, *chain.words, check=False)
     os.killpg(first.pid, signal.SIGCONT)
