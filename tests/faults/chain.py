@@ -22,7 +22,7 @@ from phasemill.core.files import canonical_json, read_json
 from phasemill.core.model_files import load_tensors
 from tests.conftest import SNAKEMAKE, snakemake
 
-CLOCK = re.compile(r"seconds|cpu|costs|pinns\.poisson\.overhead")
+CLOCK = re.compile(r"seconds|cpu|costs|pinns\.poisson\.overhead|transport\.zero_shot\.faster_than_search")
 """Keys, columns and claims that a clock has measured, as whole words: they differ between two equal runs."""
 
 
@@ -93,11 +93,11 @@ class Chain:
 
     def unfinished(self, job: Job) -> bool:
         """Whether an output is missing, or Snakemake's mark that the job which makes it has not ended is there."""
-        marks = self.folder / ".snakemake/incomplete"
-        return any(
-            not (self.folder / output).exists() or (marks / urlsafe_b64encode(output.encode()).decode()).exists()
-            for output in job.outputs
-        )
+        return any(not (self.folder / output).exists() or self.marked(output) for output in job.outputs)
+
+    def marked(self, output: str) -> bool:
+        """Whether Snakemake has marked an output as incomplete: it deletes it, and makes it again."""
+        return (self.folder / ".snakemake/incomplete" / urlsafe_b64encode(output.encode()).decode()).exists()
 
     def start(self) -> subprocess.Popen[bytes]:
         """Snakemake in a process group of its own, which its jobs join."""

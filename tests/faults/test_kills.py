@@ -44,9 +44,10 @@ def killed(
     for job in (jobs[index] for index in chosen):
         kills.append(chain.kill(job, dice))
         print(f"killed {kills[-1]}", flush=True)
-        for manifest in chain.folder.rglob("[!.]*.json"):  # a store with a manifest is whole
-            if manifest.with_suffix(".zarr").is_dir():
-                store.open_dataset(manifest.with_suffix(".zarr"))
+        for manifest in chain.folder.rglob("[!.]*.json"):  # a store with a manifest is whole, or known not to be
+            path = manifest.with_suffix(".zarr")
+            if path.is_dir() and not chain.marked(str(path.relative_to(chain.folder))):
+                store.open_dataset(path)
     chain.finish()
     return chain, kills
 
