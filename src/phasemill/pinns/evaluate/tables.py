@@ -147,17 +147,24 @@ def answer(name: str, rows: Mapping[str, list[Trained]], costs: Mapping[str, Map
     else:
         sentence = f"The lowest mean error of the last parameters, {mean[best]:.2g}, is left by {words(best)}"
         if "fixed" in mean and best != "fixed":
-            sentence += f"; without weights it is {mean['fixed']:.2g}, {mean['fixed'] / mean[best]:.2g} times as much"
+            sentence += (
+                f"; without weights it is {mean['fixed']:.2g}, {_times(mean['fixed'] / mean[best])} times as much"
+            )
         if "fixed" in mean and best != "fixed" and not apart(final["fixed"], final[best]):
             sentence += ", which so few seeds cannot tell apart"
     if "dn_0.99" in rows and "fixed" in rows:
         term = "ic" if name != "poisson" else "bc"
         ratio = median(rows["fixed"], f"now_{term}") / median(rows["dn_0.99"], f"now_{term}")
-        change = f"{ratio:.2g} times smaller" if ratio >= 1 else f"{1 / ratio:.2g} times larger"
+        change = f"{_times(ratio)} times smaller" if ratio >= 1 else f"{_times(1 / ratio)} times larger"
         sentence += f". DN 0.99 makes the {TERMS[term]} loss {change}"
         more = 100 * (costs["dn_0.99"]["ratio"] - 1)
         sentence += f" and costs {more:.1f} % more time" if more > 0 else " and costs no more time than was measurable"
     return f"{sentence}."
+
+
+def _times(ratio: float) -> str:
+    """Two digits, as a person writes them: 2.5, 18,000."""
+    return f"{float(f'{ratio:.2g}'):,g}"
 
 
 def apart(some: Sequence[float], others: Sequence[float]) -> bool:
