@@ -30,7 +30,7 @@ test: $(VENV)/ready ## every test (Slurm and browser tests only where those are 
 test-fast: $(VENV)/ready ## under two minutes: units, configuration, dry runs
 	$(BIN)/python -m pytest -m "not physics and not workflow and not faults and not slurm and not browser and not performance"
 
-faults: $(VENV)/ready ## at least 50 kills, in every stage of the four wings (over an hour)
+faults: $(VENV)/ready ## at least 50 kills, in every stage of the four wings (a quarter of an hour)
 	PHASEMILL_FAULTS=56 $(BIN)/python -m pytest -s --timeout 7200 tests/faults/test_kills.py
 
 bench: $(VENV)/ready ## speed as ratios against peers (installs py-pde, exponax and DeepXDE) -> results/performance.json

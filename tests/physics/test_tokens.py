@@ -35,7 +35,8 @@ SETTINGS = Tokens(
 def test_learns_kappa_without_labels(tmp_path: Path) -> None:
     dataset.simulate(VoronoiHeatJob(seed=1, data=DATA), tmp_path / "heat.zarr")
     job, model = TokensJob(seed=1, tokens=SETTINGS), tmp_path / "tokens.safetensors"
-    train(job, tmp_path / "heat.zarr", model, checkpoints=tmp_path, history=tmp_path / "history.csv", device="cpu")
+    places = {"checkpoints": tmp_path, "history": tmp_path / "history.csv"}
+    train(job, tmp_path / "heat.zarr", model, threads=1, device="cpu", **places)
     models = estimators(SETTINGS, seed=0).eval()
     source = store.open_dataset(tmp_path / "heat.zarr")
     load_trained(model, models, source)
