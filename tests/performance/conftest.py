@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from phasemill.core.files import read_json, write_json
 from phasemill.core.limits import processor
@@ -31,9 +32,10 @@ WORKING_SETS = {"24 kB": 24_000, "512 kB": 512_000, "8 MB": 8_000_000, "256 MB":
 
 @pytest.fixture(scope="session", autouse=True)
 def one_core() -> None:
-    """Pinned before numba, torch or jax count the cores."""
+    """Pinned before numba or jax count the cores; torch has counted them, and its threads would wait for each other."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

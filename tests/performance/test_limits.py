@@ -63,7 +63,6 @@ def test_pinns(limit: Limit, name: str, fields: int) -> None:
 
     from tests.performance.test_pinns_speed import protocol
 
-    torch.set_num_threads(1)
     problem = protocol(name)
     term = problem.terms(np.random.default_rng(0))["pde"]
     theta = torch.tensor(problem.network.initial(np.random.default_rng(1)), dtype=torch.float32)

@@ -23,11 +23,6 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def protocol(name: str) -> Protocol:
     settings = Runs(
         **SIZES[name], boundary=100, epochs=1, learning_rate=1e-3, check=1, ema=0.9, seeds=1, parts=1,

@@ -18,7 +18,6 @@ SIDE, ROLLOUT = 32, 3
 
 @pytest.mark.parametrize(("batch", "at_least"), [(1, 4), (2, 2)])
 def test_faster_than_module_by_module(compare: Callable[..., float], batch: int, at_least: float) -> None:
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     network = ConvGRU("features", "central", 10)
     phi, target = torch.rand(batch, SIDE, SIDE, SIDE), torch.rand(batch, SIDE, SIDE, SIDE)

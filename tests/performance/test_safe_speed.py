@@ -34,11 +34,6 @@ def video(seed: int = 0) -> np.ndarray:
     return integrate(phi0, kappa, dx=SCHEME.dx, dt=0.005, steps=5000, save_every=50).frames.astype(np.float32)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @cache
 def spectra() -> FrameSpectra:
     return FrameSpectra.from_frames(video(), SCHEME)
