@@ -79,11 +79,17 @@ def figure(
 
 @style()
 def save_svg(fig: Figure, path: Path | str) -> Path:
-    """Write `fig` as SVG, atomically; no date and fixed ids, so that an equal figure is an equal file."""
+    """Write `fig` as SVG, atomically."""
+    return write_bytes(path, svg(fig))
+
+
+@style()
+def svg(fig: Figure) -> bytes:
+    """`fig` as SVG; no date and fixed ids, so that an equal figure is an equal file."""
     settle(fig)
     buffer = io.BytesIO()
     fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def settle(fig: Figure) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -106,15 +105,6 @@ def curves(times: Floats, series: Mapping[str, Floats]) -> Figure:
     return plot
 
 
-@figures.style()
-def svg_text(plot: Figure) -> str:
-    """The figure as SVG."""
-    plot.draw_without_rendering()  # square panels settle in the second pass of the layout
-    buffer = io.BytesIO()
-    plot.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue().decode()
-
-
 def encoded(pictures: Sequence[Picture], kind: str) -> bytes:
     """Pictures of one size as .png (the last one), .gif or .webp (a film that pauses at its end and starts again)."""
     options: dict[str, Any] = {"quality": 82} if kind == ".webp" else {}
@@ -129,6 +119,6 @@ def encoded(pictures: Sequence[Picture], kind: str) -> bytes:
 
 def _drawn(plot: Figure) -> Picture:
     canvas = FigureCanvasAgg(plot)
-    plot.draw_without_rendering()
+    figures.settle(plot)
     canvas.draw()  # type: ignore[no-untyped-call]  # untyped in matplotlib
     return np.array(canvas.buffer_rgba())  # type: ignore[no-untyped-call]  # as above

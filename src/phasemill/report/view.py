@@ -20,7 +20,7 @@ from phasemill.core.vti import write_pvd, write_vti
 from phasemill.report import svg
 from phasemill.report.page import Figure, Table, provenance_table
 from phasemill.report.page import render as render_page
-from phasemill.report.pictures import Look, curves, encoded, frame_of_film, plate, svg_text
+from phasemill.report.pictures import Look, curves, encoded, frame_of_film, plate
 
 log = logging.getLogger("phasemill")
 
@@ -151,7 +151,7 @@ def _page(source: Source, output: Path, numbers: Sequence[int]) -> Path:
     drawn = [("Slices", *_slices(source, look))]
     if series:
         meanings = [str(dataset[name].attrs.get("long_name", name)) for name in series]
-        drawn.append(("Through time", f"{'; '.join(meanings)}.", svg_text(curves(source.times, series))))
+        drawn.append(("Through time", f"{'; '.join(meanings)}.", figures.svg(curves(source.times, series)).decode()))
     attrs = {str(k): v for k, v in dataset.attrs.items() if not str(k).startswith("provenance_") and k not in HIDDEN}
     title, warnings = str(attrs.pop("title", source.path.name)), str(attrs.pop("warnings", "none"))
     record = store.provenance(dataset)
@@ -188,7 +188,7 @@ def _slices(source: Source, look: Look) -> tuple[str, str]:
     flat = np.stack([frame[..., frame.shape[2] // 2] if frame.ndim == 3 else frame for frame in frames])
     plot = figures.strip({" ": flat}, [float(f"{source.times[number]:.4g}") for number in shown], look.symbol)
     where = "The field" if frames[0].ndim == 2 else "The plane in the middle of z"
-    return f"{where}, at {len(shown)} of {len(source.times)} times.", svg_text(plot)
+    return f"{where}, at {len(shown)} of {len(source.times)} times.", figures.svg(plot).decode()
 
 
 def _series(source: Source) -> dict[str, NDArray[np.float64]]:
