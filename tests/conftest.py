@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(ROOT / "tests").parts[0]
         if folder in FOLDER_MARKS:
             item.add_marker(folder)
+
+
+@pytest.fixture(autouse=True)
+def threads_of_others() -> Iterator[None]:
+    """A test that fixes the threads of this process decides over all tests after it; it does so in one of its own."""
+    before = _threads()
+    yield
+    assert _threads() == before
+
+
+def _threads() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")}
 
 
 @pytest.fixture

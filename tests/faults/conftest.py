@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from phasemill import cli, config
+from phasemill.cli import pipeline, tools
 from tests.conftest import ROOT
 
 Command = Callable[..., tuple[int, str]]
@@ -43,6 +44,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(cli, "logging", _Silent())
+    for module in (pipeline, tools):  # numba refuses another number of threads once some have been started
+        monkeypatch.setattr(module, "use_threads", lambda threads: None)
 
     def run(*words: object) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["phasemill", *map(str, words)])
