@@ -48,11 +48,11 @@ def test_python_is_one_that_the_package_allows(recipe: str) -> None:
 
 
 @BOTH
-def test_packages_are_those_of_the_lock_and_cpu_is_the_default(recipe: str) -> None:
-    assert re.search(r"TORCH=cpu$", recipe, re.MULTILINE)
+def test_packages_are_those_of_the_lock_and_an_index_may_be_added(recipe: str) -> None:
+    assert re.search(r"^(?:ARG|   ) WHEELS=pypi$", recipe, re.MULTILINE)
+    assert re.search(r'!= pypi \]; then export PIP_EXTRA_INDEX_URL="(?:\$WHEELS|{{ WHEELS }})"; fi', recipe)
     installs = re.findall(r"pip install (.+?)(?: && \\)?$", recipe, re.MULTILINE)
     assert installs == ["--requirement /opt/phasemill/requirements.lock", "--no-deps --editable /opt/phasemill"]
-    assert "download.pytorch.org/whl/cpu" in recipe
 
 
 def test_the_image_runs_as_a_user_of_its_own() -> None:
