@@ -1,3 +1,6 @@
-from phasemill.cli import main
+from phasemill.core.environment import loading
+
+with loading():
+    from phasemill.cli import main
 
 main()

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from phasemill import config
 from phasemill.cli import tools  # noqa: F401  # before these: its verbs are the first that help shows
 from phasemill.cli.options import Folder, Output, Scale, Threads, workflow_job
-from phasemill.core.environment import use_threads
+from phasemill.core.environment import loading, use_threads
 from phasemill.core.errors import InputError, unknown
 
 Spec = Annotated[str, typer.Option(help="Parameters as JSON; `phasemill spec JOB` prints them.")]
@@ -34,7 +34,8 @@ def simulate(name: str, spec: Spec, output: Output, threads: Threads = 1) -> Non
 def statistics(data: Data, output: Output, threads: Threads = 1) -> None:
     """Statistics of a data set, with dask: per variable and split."""
     use_threads(threads)
-    from phasemill.core.statistics import write_statistics
+    with loading():
+        from phasemill.core.statistics import write_statistics
 
     write_statistics(data, output, threads=threads)
 
@@ -65,7 +66,8 @@ def train(
 @workflow_job()
 def gate(model: Annotated[Path, typer.Argument(help="march.safetensors of a benchmark.")], output: Output) -> None:
     """Check that a feed-forward network of the grains wing has followed its equation, before another learns from it."""
-    from phasemill.grains.gate import gate as check
+    with loading():
+        from phasemill.grains.gate import gate as check
 
     check(model, output)
 
@@ -125,7 +127,8 @@ def draw(name: str, folder: Folder, output: Output) -> None:
 @workflow_job()
 def report(folder: Folder) -> None:
     """Write report.html of a benchmark from its stored metrics, claims and figures."""
-    from phasemill.report.page import write_benchmark_page
+    with loading():
+        from phasemill.report.page import write_benchmark_page
 
     typer.echo(write_benchmark_page(folder))
 
@@ -138,7 +141,8 @@ def summarise(
     performance: Annotated[Path | None, typer.Option(help="Measured speeds: results/performance.json.")] = None,
 ) -> None:
     """Gather what the summary page of a scale shows: numbers as output, figures in the folder of its name."""
-    from phasemill.report.summary import summarise as gather
+    with loading():
+        from phasemill.report.summary import summarise as gather
 
     typer.echo(gather(folders, output, scale, performance))
 
@@ -150,7 +154,8 @@ def index(
     scale: Annotated[Scale, typer.Option(help="Scale of the benchmarks.")],
 ) -> None:
     """Write the summary page of a scale."""
-    from phasemill.report.index import write_index
+    with loading():
+        from phasemill.report.index import write_index
 
     typer.echo(write_index(folders, output, scale))
 
@@ -221,7 +226,8 @@ def _find(verb: str, name: str, threads: int, drawing: bool = False) -> Callable
         raise InputError(unknown(name, known, "name"))
     use_threads(threads)
     module, function = (known[name].drawing if drawing else known[name].function).split(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    with loading():
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return found
 
 

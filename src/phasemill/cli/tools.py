@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from phasemill.cli.options import Threads, for_people
-from phasemill.core.environment import use_threads
+from phasemill.core.environment import loading, use_threads
 
 Physics = Literal["heat", "fisher", "allen_cahn", "cahn_hilliard"]
 
@@ -44,9 +44,10 @@ def recover(
 ) -> None:
     """Recover coefficients with error bars from a video of your own; writes recovery.json and recovery.html."""
     use_threads(threads)
-    from phasemill.core.video import read_video
-    from phasemill.report.recovery import write_recovery_page
-    from phasemill.transport.video.command import recover_file, replacing
+    with loading():
+        from phasemill.core.video import read_video
+        from phasemill.report.recovery import write_recovery_page
+        from phasemill.transport.video.command import recover_file, replacing
 
     choices = [*([f"sim{sim}"] if sim is not None else []), *([variable] if variable else []), "recovery"]
     folder = output or Path("_".join([video.name, *choices]))
@@ -96,7 +97,8 @@ def evolve(
         phasemill evolve start.npy --until 50 -o out.zarr
     """
     use_threads(threads)
-    from phasemill.spinodal.command import evolve_file
+    with loading():
+        from phasemill.spinodal.command import evolve_file
 
     lines = evolve_file(
         field, output, variable=variable, sim=sim, time=time, eps=eps, mobility=mobility, dx=dx, boundary=boundary,
@@ -121,7 +123,8 @@ def view(
     phasemill view out.zarr
     """
     use_threads(1)
-    from phasemill.report import view as viewer
+    with loading():
+        from phasemill.report import view as viewer
 
     source = viewer.open_source(path, variable, sim)
     if export is not None:
@@ -139,7 +142,8 @@ def doctor(
     The exit code is 1 if something must be mended first.
     """
     use_threads(1)
-    from phasemill.doctor.report import examine, show
+    with loading():
+        from phasemill.doctor.report import examine, show
 
     report = examine(Path.cwd())
     if as_json:
