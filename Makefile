@@ -19,7 +19,7 @@ run: $(VENV)/ready ## simulate, train, evaluate and report at scale laptop
 	$(SNAKEMAKE) --profile profiles/local all --config scale=laptop
 	@echo "Report: $(CURDIR)/results/laptop/index.html"
 
-smoke: $(VENV)/ready ## the whole pipeline in seven and a half minutes, numbers without meaning
+smoke: $(VENV)/ready ## the whole pipeline in less than six minutes, numbers without meaning
 	@$(BIN)/python workflow/unlock.py
 	$(SNAKEMAKE) --profile profiles/local all --config scale=smoke
 	@echo "Report: $(CURDIR)/results/smoke/index.html"
