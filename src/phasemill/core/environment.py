@@ -1,4 +1,4 @@
-"""Environment variables that reach the jobs of the workflow and the libraries inside a job."""
+"""What a job of the workflow starts with: environment variables, threads, and how it loads its libraries."""
 
 from __future__ import annotations
 
