@@ -16,7 +16,10 @@ def prepend(variable: str, folder: str) -> None:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Import large libraries in here: a third of their time is a vain search for garbage in what stays to the end."""
+    """Import large libraries in here: without the search for garbage, in vain among what stays to the end.
+
+    What lives afterwards is never searched again (`gc.freeze`). For a process of its own, not for a library's user.
+    """
     gc.disable()
     try:
         yield

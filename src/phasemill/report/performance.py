@@ -10,7 +10,7 @@ from typing import Any
 from phasemill.core.errors import InputError
 from phasemill.core.files import read_json
 from phasemill.report import svg
-from phasemill.report.page import Figure, Table, render
+from phasemill.report.page import Figure, Table, brief, render
 
 REMEDY = "make it again with: make bench"
 
@@ -83,7 +83,7 @@ def _bars(path: Path, values: Mapping[str, float], line: float) -> svg.Inline:
         wings = sorted({key.split()[0] for key in values})
         colours = [figures.PALETTE[wings.index(key.split()[0]) % len(figures.PALETTE)] for key, _ in ranked]
         bars = ax.barh([key for key, _ in ranked], [value for _, value in ranked], color=colours, height=0.7)
-        ax.bar_label(bars, [f"{float(f'{value:.3g}'):,g}" for _, value in ranked], padding=3)
+        ax.bar_label(bars, [brief(value) for _, value in ranked], padding=3)
         ax.axvline(line, color=figures.INK, linewidth=1.0)
         ax.set(xscale="log")
         ax.margins(x=0.12)
